@@ -1,0 +1,59 @@
+# Two commands do everything on a fresh Debian or Ubuntu machine:
+#   make demo   build examples/security from the live archive and boot it with Secure Boot and a verified root
+#   make test   all tests
+# Each target installs what it needs and says what it does. Nothing is installed that is already there.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+CARGO_TARGET_DIR ?= $(CURDIR)/target
+export CARGO_TARGET_DIR
+# A toolchain under ~/.cargo comes before Debian's.
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
+HOST := $(shell uname -m)-unknown-linux-gnu
+BIN := $(CARGO_TARGET_DIR)/release/bedstone
+INIT := $(CARGO_TARGET_DIR)/$(HOST)/init/bedstone-init
+
+.PHONY: help demo test test-all bench check build install-build install-demo install-test fuzz docs clean-demo
+
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+demo: install-demo build ## Build examples/security from the live archive and boot it (first run: minutes)
+	@scripts/demo
+
+test: install-test build ## Run all tests (under 30 minutes on 2 cores)
+	@scripts/test quick
+
+test-all: install-test build ## Run all tests and the long ones: kernel from source, full apt comparison, all file systems
+	@scripts/test all
+
+bench: install-test build ## Measure against mmdebstrap on the same packages, in the same run
+	@bench/run
+
+check: install-build ## Formatting, lints, licences; what a reviewer runs first
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	@if cargo deny --version >/dev/null 2>&1; then cargo deny --offline check bans licenses sources; else echo "cargo-deny is not installed: licences not checked (cargo install cargo-deny)"; fi
+
+build: install-build ## Compile bedstone and the initramfs program
+	@echo "== Compiling bedstone (first time: some minutes)"
+	@cargo build --release --locked -p bedstone-cli
+	@scripts/build-init
+
+fuzz: ## Run each fuzz target for FUZZ_SECONDS (default 60); needs cargo-fuzz and a nightly toolchain
+	@scripts/fuzz
+
+docs: build ## Regenerate the man pages, completions and the command reference
+	@$(BIN) generate --output docs/reference/generated
+
+install-build:
+	@scripts/install-missing build
+install-demo:
+	@scripts/install-missing build demo
+install-test:
+	@scripts/install-missing build demo test
+
+clean-demo: ## Remove what the demo built; the package store stays
+	rm -rf build/demo
