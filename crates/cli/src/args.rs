@@ -1,0 +1,286 @@
+//! What can be typed: the one source of help texts, man pages and completions.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap_complete::Shell;
+
+/// The open source base layer for civil infrastructure, from package to proof.
+///
+/// Builds hardened, reproducible, verified-boot Debian images for devices that must run, stay secure and stay certified
+/// for ten years and more: resolve a manifest to exact packages (lock), build the image from them without root and
+/// without a network (build), and boot it (run).
+#[derive(Debug, Parser)]
+#[command(
+    name = "bedstone",
+    version,
+    max_term_width = 100,
+    propagate_version = true,
+    arg_required_else_help = true,
+    after_help = "Start with:  bedstone build examples/security --output build/security && bedstone run build/security\n\
+                  Environment: BEDSTONE_MIRROR, BEDSTONE_STORE, BEDSTONE_CACHE, NO_COLOR (docs/reference/environment.md)\n\
+                  Exit codes:  0 done, 1 failed, 2 wrong usage, 3 bad input, 4 check says no, 130 interrupted"
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options that every command takes.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Print JSON: events as lines on standard error, the result as one object on standard output
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    /// Print nothing but the result and errors
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+
+    /// When to use colours
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: ColorChoice,
+
+    /// Package store: every package a lock names is kept here
+    #[arg(long, global = true, value_name = "DIR", env = "BEDSTONE_STORE", value_hint = ValueHint::DirPath)]
+    pub(crate) store: Option<PathBuf>,
+
+    /// Cache of unpacked trees and layers; may be deleted at any time
+    #[arg(long, global = true, value_name = "DIR", env = "BEDSTONE_CACHE", value_hint = ValueHint::DirPath)]
+    pub(crate) cache: Option<PathBuf>,
+
+    /// Use no network: everything must be in the store already
+    #[arg(long, global = true)]
+    pub(crate) offline: bool,
+
+    /// Parallel jobs; the result is the same with any number
+    #[arg(long, short = 'j', global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
+    pub(crate) jobs: Option<u16>,
+}
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ColorChoice {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Resolve the manifest to exact packages and write bedstone.lock
+    Lock(LockArgs),
+    /// Build the image that manifest and lock describe
+    Build(BuildArgs),
+    /// Boot a built image in QEMU
+    Run(RunArgs),
+    /// Say why something is in the image, up to the requirement it serves
+    Why(WhyArgs),
+    /// Show the packages of the lock as a dependency tree
+    Tree(TreeArgs),
+    /// Print the manifest with every default filled in and where each value comes from
+    Show(LayersArg),
+    /// Print the JSON schema of the manifest
+    Schema,
+    /// Check kernel configurations
+    #[command(subcommand)]
+    Kernel(KernelCommand),
+    /// Look at the package store
+    #[command(subcommand)]
+    Archive(ArchiveCommand),
+    /// Print shell completions
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Write man pages and completions for packaging
+    #[command(hide = true)]
+    Generate {
+        /// Where to
+        #[arg(long, value_hint = ValueHint::DirPath)]
+        output: PathBuf,
+    },
+}
+
+/// The manifest layers a command works on.
+#[derive(Debug, Args)]
+pub(crate) struct LayersArg {
+    /// Manifest layers, left to right, later wins: FILE.toml[:FILE.toml…]; a directory means its product.toml
+    #[arg(value_name = "LAYERS", default_value = "product.toml", value_hint = ValueHint::AnyPath)]
+    pub(crate) layers: String,
+
+    /// Lock file [default: bedstone.lock beside the first layer]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) lock: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LockArgs {
+    #[command(flatten)]
+    pub(crate) layers: LayersArg,
+
+    /// Take newer versions: of all packages, or of those named
+    #[arg(long, value_name = "PKG", num_args = 0.., value_delimiter = ',')]
+    pub(crate) upgrade: Option<Vec<String>>,
+
+    /// Write nothing; exit with 4 when the lock does not fit the manifest, and say why
+    #[arg(long, conflicts_with = "upgrade")]
+    pub(crate) check: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BuildArgs {
+    #[command(flatten)]
+    pub(crate) layers: LayersArg,
+
+    /// Where the artifacts and image.json go [default: build/PRODUCT]
+    #[arg(long, short, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) output: Option<PathBuf>,
+
+    /// Directory of the signing keys; development keys are made there on first use
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) keys: Option<PathBuf>,
+
+    /// Also write these forms of the disk image
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "FORM")]
+    pub(crate) also: Vec<ImageForm>,
+
+    /// Use no cached trees or layers, as on a fresh machine
+    #[arg(long)]
+    pub(crate) no_cache: bool,
+}
+
+/// Forms of the disk image beside the sparse raw file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ImageForm {
+    /// disk.img.zst
+    Zstd,
+    /// disk.qcow2
+    Qcow2,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// Output directory of a build
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) image: PathBuf,
+
+    /// Firmware without Secure Boot
+    #[arg(long)]
+    pub(crate) no_secure_boot: bool,
+
+    /// Boot kernel and initramfs directly, without firmware and boot loader: a quick look
+    #[arg(long, conflicts_with_all = ["no_secure_boot", "tpm"])]
+    pub(crate) kernel_only: bool,
+
+    /// Attach a TPM 2.0 whose state lives in DIR
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) tpm: Option<PathBuf>,
+
+    /// Keep what the guest writes: in DIR/disk.run.qcow2 instead of nowhere
+    #[arg(long)]
+    pub(crate) keep: bool,
+
+    /// Stop as soon as the login prompt is there, and report
+    #[arg(long)]
+    pub(crate) until_login: bool,
+
+    /// Forward this port on 127.0.0.1 to the guest's ssh [default: a free one]
+    #[arg(long, value_name = "PORT")]
+    pub(crate) ssh_port: Option<u16>,
+
+    /// Attach a watchdog device
+    #[arg(long)]
+    pub(crate) watchdog: bool,
+
+    /// Memory in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(256..))]
+    pub(crate) memory: u32,
+
+    /// Processors
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) cpus: u16,
+
+    /// Acceleration
+    #[arg(long, value_enum, default_value = "auto")]
+    pub(crate) accel: Accel,
+
+    /// Give up when there is no login prompt after this many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    pub(crate) timeout: u64,
+}
+
+/// How the guest's processor is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Accel {
+    /// KVM if it works here, else emulation
+    Auto,
+    /// KVM
+    Kvm,
+    /// Emulation
+    Tcg,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WhyArgs {
+    /// A package, or the absolute path of a file in the image
+    pub(crate) what: String,
+
+    #[command(flatten)]
+    pub(crate) layers: LayersArg,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TreeArgs {
+    #[command(flatten)]
+    pub(crate) layers: LayersArg,
+
+    /// Show dependencies down to this depth
+    #[arg(long, value_name = "N")]
+    pub(crate) depth: Option<usize>,
+
+    /// Turn the tree round: who needs PKG
+    #[arg(long, value_name = "PKG")]
+    pub(crate) invert: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KernelCommand {
+    /// Hold a kernel configuration against the hardening baseline
+    Check {
+        /// The configuration: a .config or /boot/config-* file
+        #[arg(value_name = "CONFIG", value_hint = ValueHint::FilePath)]
+        config: PathBuf,
+
+        /// Kernel version [default: from the file's header]
+        #[arg(long, value_name = "VERSION")]
+        version: Option<String>,
+
+        /// Accept the deviations that these manifest layers accept
+        #[arg(long, value_name = "LAYERS")]
+        accept: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ArchiveCommand {
+    /// Count the objects in the store and their size
+    Usage,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn arguments_are_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}
