@@ -93,7 +93,11 @@ impl Context {
     }
 
     /// Prints the result: `value` as JSON where that was asked for, else `text`.
-    pub(crate) fn print(&self, value: &impl Serialize, text: impl FnOnce() -> String) -> Result<()> {
+    pub(crate) fn print(
+        &self,
+        value: &impl Serialize,
+        text: impl FnOnce() -> String,
+    ) -> Result<()> {
         let text = if self.json {
             let mut text = serde_json::to_string_pretty(value)
                 .map_err(|error| Failure::caused_by(Kind::Failed, error))?;

@@ -159,9 +159,8 @@ impl Failure {
     }
 
     fn chain(&self) -> impl Iterator<Item = &(dyn Error + 'static)> {
-        let first: Option<&(dyn Error + 'static)> =
-            self.source.as_deref().map(|error| error as _);
-        std::iter::successors(first, |error| error.source())
+        let first: Option<&(dyn Error + 'static)> = self.source.as_deref().map(|error| error as _);
+        std::iter::successors(first, |error: &&(dyn Error + 'static)| (*error).source())
     }
 }
 
@@ -180,9 +179,8 @@ mod tests {
 
     #[test]
     fn shows_chain_and_hints() {
-        let error = StoreError::io("write", "/x/y")(std::io::Error::from(
-            std::io::ErrorKind::StorageFull,
-        ));
+        let error =
+            StoreError::io("write", "/x/y")(std::io::Error::from(std::io::ErrorKind::StorageFull));
         let text = Failure::caused_by(Kind::Failed, error)
             .context("cannot build `demo`")
             .render(false);
