@@ -1,1 +1,25 @@
-//! Placeholder.
+//! The formats below the file system: what firmware, boot loader and kernel read before the root is mounted.
+//!
+//! Every writer gives the same bytes for the same input; every reader takes bytes from strangers, is bounded in memory
+//! and never panics.
+//!
+//! - [`guid`]: identifiers, random to the eye, derived from digests.
+//! - [`gpt`]: partition tables.
+//! - [`fat`]: FAT12/16/32 volumes: written from a tree, read, files replaced in place.
+//! - [`verity`]: dm-verity hash trees: made, checked, described on the kernel command line.
+//! - [`cpio`]: initramfs and `.swu` archives.
+//! - [`bgenv`]: EFI Boot Guard's environment and how it selects what to boot.
+//! - [`sparse`], [`bmap`], [`qcow2`], [`compress`]: forms in which an image travels.
+//! - [`layout`], [`assemble`]: from parts to a disk image.
+//! - [`model`]: from a disk image to which slot boots and whether it is intact.
+//! - [`storage`], [`content`]: what the modules above read and write.
+
+pub mod bgenv;
+pub mod content;
+mod error;
+pub mod gpt;
+pub mod guid;
+pub mod storage;
+pub mod verity;
+
+pub use error::{Error, Result};
