@@ -9,17 +9,24 @@
 //! - [`verity`]: dm-verity hash trees: made, checked, described on the kernel command line.
 //! - [`cpio`]: initramfs and `.swu` archives.
 //! - [`bgenv`]: EFI Boot Guard's environment and how it selects what to boot.
-//! - [`sparse`], [`bmap`], [`qcow2`], [`compress`]: forms in which an image travels.
-//! - [`layout`], [`assemble`]: from parts to a disk image.
-//! - [`model`]: from a disk image to which slot boots and whether it is intact.
+//! - [`pe`]: PE32 and PE32+ images, their sections and certificate tables.
+//! - [`uki`]: unified kernel images in the section layout of systemd-stub.
+//! - [`authenticode`]: signatures of EFI programs, made and verified.
+//! - [`efi_variables`]: EFI variables: the store of OVMF, signature lists, boot entries, device paths, efivarfs.
+//! - [`data_partition`]: what tells a data partition that was never used from one that must not be touched.
 //! - [`storage`], [`content`]: what the modules above read and write.
 
+pub mod authenticode;
 pub mod bgenv;
 pub mod content;
+pub mod data_partition;
+pub mod efi_variables;
 mod error;
 pub mod gpt;
 pub mod guid;
+pub mod pe;
 pub mod storage;
+pub mod uki;
 pub mod verity;
 
 pub use error::{Error, Result};
