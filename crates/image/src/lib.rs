@@ -1,1 +1,5 @@
-//! Placeholder.
+//! Manifest and lock to root file system, verity, UKI and disk.
+//!
+//! - [`modules`]: the kernel modules and firmware that an image needs.
+
+pub mod modules;
