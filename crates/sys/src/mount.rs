@@ -76,11 +76,13 @@ pub fn overlay(
     }
     let mut flags = MountFlags::empty();
     if let Some(upper) = upper {
-        options.push_str(&format!(
-            ",volatile,upperdir={},workdir={}",
-            short(&upper.changes),
-            short(&upper.work)
-        ));
+        for (option, directory) in [
+            (",volatile,upperdir=", &upper.changes),
+            (",workdir=", &upper.work),
+        ] {
+            options.push_str(option);
+            options.push_str(&short(directory));
+        }
     } else {
         flags |= MountFlags::RDONLY;
     }

@@ -115,20 +115,18 @@ impl Mapper {
         let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(Error::call("make a pipe"));
         let (wait, go) = pipe()?;
         let (report, failure) = pipe()?;
-        match crate::process::fork().map_err(Error::call("start the id mapper"))? {
-            Some(child) => Ok(Self { child, go, report }),
-            None => {
-                drop(go);
-                drop(report);
-                let mut byte = [0; 1];
-                // End of file means that the parent failed to unshare and has nothing to map.
-                let ordered = fs::File::from(wait).read(&mut byte).unwrap_or(0) == 1;
-                if ordered && let Err(error) = plan.apply(parent) {
-                    let _ = fs::File::from(failure).write_all(error.to_string().as_bytes());
-                }
-                crate::process::exit_now(0)
-            }
+        if let Some(child) = crate::process::fork().map_err(Error::call("start the id mapper"))? {
+            return Ok(Self { child, go, report });
         }
+        drop(go);
+        drop(report);
+        let mut byte = [0; 1];
+        // End of file means that the parent failed to unshare and has nothing to map.
+        let ordered = fs::File::from(wait).read(&mut byte).unwrap_or(0) == 1;
+        if ordered && let Err(error) = plan.apply(parent) {
+            let _ = fs::File::from(failure).write_all(error.to_string().as_bytes());
+        }
+        crate::process::exit_now(0)
     }
 
     fn finish(self) -> Result<()> {

@@ -3,6 +3,8 @@
 //! Each test starts itself again through [`user_command`], as root of a new user namespace, because a process with
 //! threads cannot enter one.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail anywhere")]
+
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::Path;
