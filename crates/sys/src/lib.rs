@@ -1,5 +1,6 @@
-//! System calls that need `unsafe` or a kernel ABI, behind safe functions.
+//! System calls that need `unsafe` or a kernel ABI, behind safe functions. The only crate with `unsafe`.
 //!
+//! - [`namespace`], [`mount`], [`process`]: unprivileged root, sandboxes and overlays for the builder.
 //! - [`dm`]: device-mapper devices.
 //! - [`block`]: sizes and caches of block devices.
 //! - [`uevent`]: the kernel's device events.
@@ -12,5 +13,11 @@
 
 pub mod block;
 pub mod dm;
+mod error;
 pub mod machine;
+pub mod mount;
+pub mod namespace;
+pub mod process;
 pub mod uevent;
+
+pub use error::{Error, Result};

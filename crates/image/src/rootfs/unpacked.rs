@@ -1,0 +1,320 @@
+//! .debs as trees: each is unpacked once, streaming, and kept in the cache for every image that has it.
+//!
+//! A cached tree has the paths, modes, owners and times of the archive, before any dpkg rule is applied: those are
+//! applied when a stage links the files into its layer.
+
+use std::fs::{self, File, FileTimes, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown, fchown, lchown, symlink};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+use bedstone_deb::archive::{Deb, Entry as ArchiveEntry, Kind as ArchiveKind};
+use bedstone_store::{Error as StoreError, HashingReader};
+
+use super::Package;
+use super::cache::{CacheDirs, PACKAGES};
+use super::control::Control;
+use crate::error::{Error, Result};
+
+/// Changes whenever the form of an unpacked package does.
+const FORMAT: &str = "unpacked 1";
+
+/// An unpacked .deb in the cache.
+#[derive(Debug)]
+pub(super) struct Unpacked {
+    /// The control stanza, parsed.
+    pub(super) control: Control,
+    /// The control stanza as it is in the .deb.
+    pub(super) stanza: String,
+    /// Directory of the data archive's files.
+    pub(super) tree: PathBuf,
+    /// Directory of the control archive's files.
+    pub(super) control_files: PathBuf,
+    /// Names of the control archive's files, sorted.
+    pub(super) control_names: Vec<String>,
+    /// The data archive's entries in archive order.
+    pub(super) entries: Vec<Entry>,
+    /// Newest modification time of a file in the package.
+    pub(super) newest: i64,
+}
+
+/// One entry of the data archive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Entry {
+    /// Relative to the root, empty for the root itself.
+    pub(super) path: String,
+    /// What it is.
+    pub(super) kind: Kind,
+    /// Permission bits.
+    pub(super) mode: u32,
+    /// Owner.
+    pub(super) uid: u32,
+    /// Group.
+    pub(super) gid: u32,
+    /// Modification time in seconds since 1970.
+    pub(super) mtime: i64,
+}
+
+/// What an entry is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Kind {
+    Directory,
+    File(u64),
+    Symlink(String),
+    Hardlink(String),
+}
+
+impl Unpacked {
+    /// The bytes of a control file, where there is one.
+    pub(super) fn control_file(&self, name: &str) -> Result<Option<String>> {
+        if self
+            .control_names
+            .binary_search_by(|it| it.as_str().cmp(name))
+            .is_err()
+        {
+            return Ok(None);
+        }
+        let path = self.control_files.join(name);
+        fs::read_to_string(&path)
+            .map(Some)
+            .map_err(Error::io("read", path))
+    }
+
+    /// The package's conffiles as paths relative to the root.
+    pub(super) fn conffiles(&self) -> Result<Vec<String>> {
+        Ok(self
+            .control_file("conffiles")?
+            .unwrap_or_default()
+            .lines()
+            .map(str::trim)
+            // deb-conffiles(5): a flag before the path; `remove-on-upgrade` names a file that is not shipped.
+            .filter(|line| !line.is_empty() && !line.starts_with("remove-on-upgrade"))
+            .map(|line| line.trim_start_matches('/').to_owned())
+            .collect())
+    }
+}
+
+/// Finds the unpacked package in the cache, or unpacks it. The second value says whether it was there.
+pub(super) fn obtain(
+    package: &Package,
+    cache: &CacheDirs,
+    interrupt: &AtomicBool,
+) -> Result<(Unpacked, bool)> {
+    let key = cache.key(FORMAT).add(package.digest.as_bytes()).key();
+    if let Some(path) = cache.find(PACKAGES, &key)? {
+        return Ok((load(package, &path)?, true));
+    }
+    let _lock = cache.lock(&key)?;
+    if let Some(path) = cache.find(PACKAGES, &key)? {
+        return Ok((load(package, &path)?, true));
+    }
+    let begun = cache.begin(PACKAGES, &key)?;
+    unpack(package, &begun, interrupt)?;
+    let path = cache.publish(PACKAGES, &key)?;
+    Ok((load(package, &path)?, false))
+}
+
+fn load(package: &Package, path: &Path) -> Result<Unpacked> {
+    let control_files = path.join("control");
+    let read = |path: PathBuf| fs::read_to_string(&path).map_err(Error::io("read", path));
+    let stanza = read(control_files.join("control"))?;
+    let control = Control::parse(&package.name, &stanza)?;
+    let found = (
+        control.name.as_str(),
+        control.version.as_str(),
+        control.architecture.as_str(),
+    );
+    if found != (&package.name, &package.version, &package.architecture) {
+        return Err(Error::WrongPackage {
+            package: format!("{} {}", package.name, package.version),
+            found: format!("{} {} for {}", found.0, found.1, found.2),
+        });
+    }
+    let contents = path.join("contents");
+    let entries: Vec<Entry> = serde_json::from_str(&read(contents.clone())?)
+        .map_err(|error| Error::io("read", contents)(io::Error::from(error)))?;
+    let mut control_names = fs::read_dir(&control_files)
+        .and_then(|names| {
+            names
+                .map(|name| Ok(name?.file_name().to_string_lossy().into_owned()))
+                .collect::<io::Result<Vec<String>>>()
+        })
+        .map_err(Error::io("list", &control_files))?;
+    control_names.sort_unstable();
+    Ok(Unpacked {
+        newest: newest(&entries),
+        tree: path.join("tree"),
+        control,
+        stanza,
+        control_files,
+        control_names,
+        entries,
+    })
+}
+
+fn newest(entries: &[Entry]) -> i64 {
+    entries.iter().map(|entry| entry.mtime).max().unwrap_or(0)
+}
+
+fn unpack(package: &Package, into: &Path, interrupt: &AtomicBool) -> Result<()> {
+    let tree = into.join("tree");
+    let control = into.join("control");
+    for directory in [&tree, &control] {
+        fs::create_dir(directory).map_err(Error::io("create directory", directory))?;
+    }
+    let file = File::open(&package.path).map_err(Error::io("open", &package.path))?;
+    let mut reader = HashingReader::new(file);
+    let mut deb = Deb::open(package.path.display().to_string(), &mut reader)?;
+    let control_files = deb.control().clone();
+    let mut entries = Vec::new();
+    while let Some(entry) = deb.next_entry()? {
+        if interrupt.load(Ordering::Relaxed) {
+            return Err(Error::Interrupted);
+        }
+        let entry = describe(package, entry)?;
+        write_entry(&tree, &entry, &mut deb)?;
+        entries.push(entry);
+    }
+    drop(deb);
+    // The decoders have read to the archive's end; should they ever stop short, the digest would be wrong.
+    io::copy(&mut reader, &mut io::sink()).map_err(Error::io("read", &package.path))?;
+    let actual = reader.finish();
+    if actual != package.digest {
+        return Err(Error::Store(StoreError::Mismatch {
+            what: package.path.display().to_string(),
+            expected: package.digest,
+            actual,
+        }));
+    }
+    // Only now: writing into a directory changes its times, and its mode may forbid it.
+    for entry in entries.iter().rev() {
+        if entry.kind == Kind::Directory {
+            finish_directory(&tree.join(&entry.path), entry)?;
+        }
+    }
+    let newest = newest(&entries);
+    for (name, file) in &control_files.members {
+        let path = control.join(name);
+        write_file(&path, file.mode, (0, 0), newest, &mut file.bytes.as_slice())?;
+    }
+    let contents = into.join("contents");
+    let listing = serde_json::to_vec(&entries)
+        .map_err(|error| Error::io("write", &contents)(io::Error::from(error)))?;
+    fs::write(&contents, listing).map_err(Error::io("write", contents))
+}
+
+fn describe(package: &Package, entry: ArchiveEntry) -> Result<Entry> {
+    let text = |path: PathBuf| {
+        path.into_os_string()
+            .into_string()
+            .map_err(|path| Error::PathEncoding {
+                package: package.name.clone(),
+                path: path.as_encoded_bytes().escape_ascii().to_string(),
+            })
+    };
+    Ok(Entry {
+        path: text(entry.path)?,
+        kind: match entry.kind {
+            ArchiveKind::Directory => Kind::Directory,
+            ArchiveKind::File { size } => Kind::File(size),
+            ArchiveKind::Symlink(target) => Kind::Symlink(text(target)?),
+            ArchiveKind::Hardlink(target) => Kind::Hardlink(text(target)?),
+        },
+        mode: entry.mode,
+        uid: entry.uid,
+        gid: entry.gid,
+        mtime: entry.mtime,
+    })
+}
+
+fn write_entry(tree: &Path, entry: &Entry, content: &mut impl Read) -> Result<()> {
+    let path = tree.join(&entry.path);
+    let made = match &entry.kind {
+        Kind::Directory => {
+            return fs::create_dir_all(&path).map_err(Error::io("create directory", path));
+        }
+        Kind::File(_) => {
+            return with_parent(&path, || {
+                write_file(&path, entry.mode, (entry.uid, entry.gid), entry.mtime, content)
+            });
+        }
+        Kind::Hardlink(target) => with_parent(&path, || {
+            fs::hard_link(tree.join(target), &path).map_err(Error::io("create", &path))
+        }),
+        Kind::Symlink(target) => with_parent(&path, || {
+            symlink(target, &path)
+                .and_then(|()| lchown(&path, Some(entry.uid), Some(entry.gid)))
+                .map_err(Error::io("create", &path))?;
+            set_times(&path, entry.mtime)
+        }),
+    };
+    made
+}
+
+/// Archives nearly always have an entry for the directory before those in it, but need not.
+fn with_parent(path: &Path, mut make: impl FnMut() -> Result<()>) -> Result<()> {
+    if let Some(parent) = path.parent()
+        && !parent.exists()
+    {
+        fs::create_dir_all(parent).map_err(Error::io("create directory", parent))?;
+    }
+    make()
+}
+
+/// Writes a new file with exactly these bits, owners and time.
+pub(super) fn write_file(
+    path: &Path,
+    mode: u32,
+    (uid, gid): (u32, u32),
+    mtime: i64,
+    content: &mut (impl Read + ?Sized),
+) -> Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(Error::io("create", path))?;
+    io::copy(content, &mut file).map_err(Error::io("write", path))?;
+    fchown(&file, Some(uid), Some(gid))
+        .and_then(|()| file.set_permissions(fs::Permissions::from_mode(mode)))
+        .and_then(|()| file.set_times(FileTimes::new().set_modified(time(mtime))))
+        .map_err(Error::io("set attributes of", path))
+}
+
+fn finish_directory(path: &Path, entry: &Entry) -> Result<()> {
+    chown(path, Some(entry.uid), Some(entry.gid))
+        .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(entry.mode)))
+        .map_err(Error::io("set attributes of", path))?;
+    set_times(path, entry.mtime)
+}
+
+/// Sets the modification time of anything, a symbolic link itself included.
+pub(super) fn set_times(path: &Path, mtime: i64) -> Result<()> {
+    let stamp = rustix::fs::Timespec {
+        tv_sec: mtime,
+        tv_nsec: 0,
+    };
+    let times = rustix::fs::Timestamps {
+        last_access: stamp,
+        last_modification: stamp,
+    };
+    rustix::fs::utimensat(
+        rustix::fs::CWD,
+        path,
+        &times,
+        rustix::fs::AtFlags::SYMLINK_NOFOLLOW,
+    )
+    .map_err(Error::io("set the time of", path))
+}
+
+fn time(seconds: i64) -> SystemTime {
+    match u64::try_from(seconds) {
+        Ok(seconds) => SystemTime::UNIX_EPOCH + Duration::from_secs(seconds),
+        Err(_) => SystemTime::UNIX_EPOCH - Duration::from_secs(seconds.unsigned_abs()),
+    }
+}
