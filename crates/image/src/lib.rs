@@ -1,1 +1,3 @@
-//! Placeholder.
+//! Manifest and lock to root file system, verity, UKI and disk.
+
+pub mod rootfs;

@@ -1,0 +1,2 @@
+//! From locked packages to a configured, sealed Debian tree.
+pub mod change;
