@@ -19,6 +19,14 @@ macro_rules! text {
             #[serde(try_from = "String", into = "String")]
             pub struct $name(String);
 
+            impl $name {
+                /// A value known to be good, from the program's own text.
+                pub(crate) fn fixed(value: &'static str) -> Self {
+                    debug_assert!($rule(value).is_ok(), "{value}");
+                    Self(value.to_owned())
+                }
+            }
+
             impl TryFrom<String> for $name {
                 type Error = String;
 
