@@ -1,11 +1,20 @@
 //! Manifest and lock to root file system, verity, UKI and disk.
 //!
+//! - [`document`]: TOML that people write, with every problem's line.
+//! - [`manifest`]: what a product is; [`profile`]: packages and settings that serve requirements.
+//! - [`customise`]: from both to packages and changes of the tree.
+//! - [`kernel`]: configurations, held against a hardening baseline.
 //! - [`modules`]: the kernel modules and firmware that an image needs.
-//! - [`record`]: `image.json`, what a build left.
 //! - [`rootfs`]: the configured, sealed Debian tree.
+//! - [`record`]: `image.json`, what a build left.
 
+pub mod customise;
+pub mod document;
 mod error;
+pub mod kernel;
+pub mod manifest;
 pub mod modules;
+pub mod profile;
 pub mod record;
 pub mod rootfs;
 
