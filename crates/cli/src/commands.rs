@@ -2,10 +2,12 @@
 
 mod archive;
 mod generate;
+mod kernel;
+mod product;
 
 use crate::args::Command;
-use crate::context::Context;
-use crate::failure::Result;
+use crate::context::{Context, print};
+use crate::failure::{Failure, Kind, Result};
 
 /// Runs a command.
 pub(crate) fn run(command: Command, context: &Context) -> Result<()> {
@@ -13,6 +15,14 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<()> {
         Command::Archive(command) => archive::run(&command, context),
         Command::Completions { shell } => generate::completions(shell),
         Command::Generate { output } => generate::all(&output),
+        Command::Kernel(command) => kernel::run(&command, context),
+        Command::Schema => {
+            let mut schema = serde_json::to_string_pretty(bedstone_image::manifest::schema())
+                .map_err(|error| Failure::caused_by(Kind::Failed, error))?;
+            schema.push('\n');
+            print(&schema)
+        }
+        Command::Show(layers) => print(&product::load(&layers)?.effective()),
         _ => unimplemented!(),
     }
 }

@@ -5,6 +5,7 @@
 //! - [`customise`]: from both to packages and changes of the tree.
 //! - [`kernel`]: configurations, held against a hardening baseline.
 //! - [`modules`]: the kernel modules and firmware that an image needs.
+//! - [`product`]: a manifest with all that follows from it alone.
 //! - [`rootfs`]: the configured, sealed Debian tree.
 //! - [`record`]: `image.json`, what a build left.
 
@@ -14,6 +15,7 @@ mod error;
 pub mod kernel;
 pub mod manifest;
 pub mod modules;
+pub mod product;
 pub mod profile;
 pub mod record;
 pub mod rootfs;

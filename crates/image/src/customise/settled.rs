@@ -207,7 +207,9 @@ impl Settling<'_> {
                 None => subject.to_string(),
             };
             if self.settled.items.remove(&key).is_some() {
-                self.settled.parameters.retain(|parameter| *parameter != key);
+                self.settled
+                    .parameters
+                    .retain(|parameter| *parameter != key);
                 self.settled.departures.push(Reason {
                     subject: key,
                     by: self.composition.origin_text(&["overrides", subject]),
@@ -216,8 +218,9 @@ impl Settling<'_> {
                 });
                 continue;
             }
-            let mut problem =
-                Diagnostic::error(format!("`{subject}` overrides nothing: no chosen profile sets it"));
+            let mut problem = Diagnostic::error(format!(
+                "`{subject}` overrides nothing: no chosen profile sets it"
+            ));
             if let Some(origin) = self.composition.key_origin(&["overrides", subject]) {
                 problem = problem.at(origin, "");
             }

@@ -49,7 +49,14 @@ impl Rules<'_> {
     }
 
     fn debian(&mut self, manifest: &Manifest) {
-        const OURS: &[&str] = &["debian", "debian-security", "debian-updates", "debian-backports", "debian-boot", "local"];
+        const OURS: &[&str] = &[
+            "debian",
+            "debian-security",
+            "debian-updates",
+            "debian-backports",
+            "debian-boot",
+            "local",
+        ];
         for (name, source) in &manifest.debian.sources {
             if OURS.contains(&&**name) {
                 self.report(
@@ -246,7 +253,10 @@ impl Rules<'_> {
                 );
             }
         }
-        let fits = match (manifest.root.file_system, manifest.root.effective_compression()) {
+        let fits = match (
+            manifest.root.file_system,
+            manifest.root.effective_compression(),
+        ) {
             (FileSystem::Ext4, compression) => compression == Compression::None,
             (FileSystem::Squashfs, compression) => compression != Compression::Lz4hc,
             (FileSystem::Erofs, _) => true,

@@ -1,0 +1,60 @@
+//! A product as commands work on it: its layers read, its profiles chosen, its plan made.
+
+use std::io;
+use std::path::Path;
+
+use bedstone_store::Digest;
+
+use crate::customise::{self, Inputs, Plan};
+use crate::document::Problems;
+use crate::manifest::{Composition, LayerName, Loader, effective};
+use crate::profile::{Catalog, Profiles};
+
+/// A manifest with all that follows from it alone.
+#[derive(Debug)]
+pub struct Product {
+    /// The merged manifest, which knows where each value came from.
+    pub composition: Composition,
+    /// The chosen profiles.
+    pub profiles: Profiles,
+    /// Packages, kernel and changes.
+    pub plan: Plan,
+}
+
+impl Product {
+    /// Reads `layers` and what they include, chooses the profiles, makes the plan.
+    ///
+    /// Fails with every problem that can be known without the archive.
+    pub fn load(
+        layers: &[LayerName],
+        catalog: &Catalog,
+        read: &dyn Fn(&Path) -> io::Result<String>,
+        inputs: &dyn Inputs,
+    ) -> Result<Self, Box<Problems>> {
+        let composition = Loader::new(catalog, read).load(layers).map_err(Box::new)?;
+        let manifest = composition.manifest.with_defaults();
+        let profiles = Profiles::load(catalog, &manifest.profiles, &manifest.debian.suite)
+            .map_err(Box::new)?;
+        let plan = customise::plan(&composition, &profiles, inputs).map_err(Box::new)?;
+        Ok(Self {
+            composition,
+            profiles,
+            plan,
+        })
+    }
+
+    /// The whole manifest with defaults and origins, as TOML.
+    pub fn effective(&self) -> String {
+        effective(&self.composition)
+    }
+
+    /// Digest of everything that the manifest and its profiles decide: layers that say the same in other words give the
+    /// same digest.
+    pub fn digest(&self) -> Digest {
+        let decided = serde_json::json!({
+            "manifest": self.composition.manifest.with_defaults(),
+            "plan": self.plan,
+        });
+        Digest::of(decided.to_string().as_bytes())
+    }
+}
