@@ -17,6 +17,7 @@
 pub mod bgenv;
 pub mod content;
 mod error;
+pub mod fat;
 pub mod gpt;
 pub mod guid;
 pub mod storage;
