@@ -49,18 +49,19 @@ impl LoadOption {
 
     /// Decodes the variable's content.
     pub fn decode(bytes: &[u8]) -> Result<Self> {
-        let header: [u8; 6] = bytes
-            .get(..6)
-            .and_then(|header| header.try_into().ok())
+        let (attributes, rest) = bytes
+            .split_first_chunk::<4>()
             .ok_or_else(|| fault("it is shorter than its header"))?;
-        let [a, b, c, d, e, f] = header;
-        let length = usize::from(u16::from_le_bytes([e, f]));
-        let (description, rest) = ucs2::decode(WHAT, &bytes[6..])?;
+        let (length, rest) = rest
+            .split_first_chunk::<2>()
+            .ok_or_else(|| fault("it is shorter than its header"))?;
+        let length = usize::from(u16::from_le_bytes(*length));
+        let (description, rest) = ucs2::decode(WHAT, rest)?;
         let (path, optional_data) = rest
             .split_at_checked(length)
             .ok_or_else(|| fault(format!("its device path of {length} bytes is cut short")))?;
         Ok(Self {
-            attributes: u32::from_le_bytes([a, b, c, d]),
+            attributes: u32::from_le_bytes(*attributes),
             description,
             path: DevicePath::decode(path)?,
             optional_data: optional_data.to_vec(),
