@@ -236,18 +236,13 @@ fn load_option_golden() {
         "Test",
         DevicePath::file(1, 0x800, 0x8000, Guid::EFI_SYSTEM, "\\a.efi"),
     );
-    let hex: String = option
-        .encode()
-        .unwrap()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
+    let hex = "0100000040005400650073007400000004012a0001000000000800000000000000800000000000002873\
+               2ac11ff8d211ba4b00a0c93ec93b0202040412005c0061002e0065006600690000007fff0400";
+    let golden: Vec<u8> = (0..hex.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap())
         .collect();
-    assert_eq!(
-        hex,
-        "0100000040005400650073007400000004012a0001000000000800000000000000800000000000002873\
-         2ac11ff8d211ba4b00a0c93ec93b0202040412005c0061002e006500660069000000\
-         7fff0400"
-    );
+    assert_eq!(option.encode().unwrap(), golden);
     assert_eq!(
         LoadOption::decode(&option.encode().unwrap()).unwrap(),
         option

@@ -3,7 +3,7 @@ use crate::pe::tests::{debian_stub, synthetic};
 use std::process::Command;
 
 fn kernel() -> Vec<u8> {
-    synthetic(&[(".text", &[0x90; 70_000])])
+    synthetic(&[(".text", &vec![0x90; 70_000])])
 }
 
 fn recipe<'a>(stub: &'a [u8], linux: &'a [u8]) -> Recipe<'a> {
@@ -19,7 +19,7 @@ fn recipe<'a>(stub: &'a [u8], linux: &'a [u8]) -> Recipe<'a> {
 
 fn modern_stub() -> Vec<u8> {
     synthetic(&[
-        (".text", &[1; 70_000]),
+        (".text", &vec![1; 70_000]),
         (
             ".sbat",
             b"sbat,1,SBAT Version,sbat,1,u\nsystemd-stub,1,a,b,c,d\n",
