@@ -22,6 +22,7 @@ pub mod content;
 pub mod data_partition;
 pub mod efi_variables;
 mod error;
+pub mod fat;
 pub mod gpt;
 pub mod guid;
 pub mod pe;
