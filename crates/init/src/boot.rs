@@ -1,0 +1,268 @@
+use std::ffi::OsString;
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use bedstone_sys::{dm, uevent};
+use rustix::mount::MountFlags;
+
+use crate::console::Console;
+use crate::data::{self, Data, State};
+use crate::disk::Disk;
+use crate::efi::Variables;
+use crate::environment::{BootPartitions, Device};
+use crate::error::{Error, Result};
+use crate::failure::Means;
+use crate::parameters::Parameters;
+use crate::populate::{self, Source};
+use crate::slot::{self, Running, Slot};
+use crate::status::Status;
+use crate::{modules, mounts, root, switch, watcher};
+
+/// What of the image's `/var` stays the image's: the package database tells of the root file system, and an update must
+/// not leave an old one on the data partition. Shown read-only from the root.
+const IMAGE_OWNED: &str = "lib/dpkg";
+/// Where the image's own `/var` is seen once the data is mounted over it.
+const IMAGE_VAR: &str = "/image-var";
+/// Places on the data partition.
+const ETC_LAYER: &str = "local/etc-overlay";
+const HOME: &str = "local/home";
+const FAILURES: &str = "lib/bedstone/failures.jsonl";
+/// Takes the place of the `/etc` layer on the data partition when that cannot be used.
+const VOLATILE_ETC: &str = "/run/bedstone/etc-overlay";
+
+/// PID 1: ends in the new root's program, or in a restart.
+pub(crate) fn main(arguments: impl Iterator<Item = OsString>) {
+    let mut start = Start {
+        begun: Instant::now(),
+        console: None,
+        means: Means::default(),
+        warnings: Vec::new(),
+        times: Vec::new(),
+    };
+    let result = start.run(arguments);
+    let console = start.console.take().unwrap_or_else(Console::open);
+    if let Err(error) = result {
+        start.means.give_up(&console, &error.to_string());
+    }
+}
+
+struct Start {
+    begun: Instant,
+    console: Option<Console>,
+    means: Means,
+    warnings: Vec<String>,
+    times: Vec<(&'static str, Duration)>,
+}
+
+impl Start {
+    fn run(&mut self, arguments: impl Iterator<Item = OsString>) -> Result<()> {
+        mounts::kernel()?;
+        let console = self.console.insert(Console::open());
+        let line = fs::read_to_string("/proc/cmdline").map_err(Error::io("read", "/proc/cmdline"))?;
+        let parameters = Parameters::parse(&line)?;
+        self.means.root_hash = Some(parameters.root.hash.to_string());
+        let events = uevent::Socket::open().map_err(Error::io("open", "netlink"))?;
+        modules::load(console)?;
+        self.done("modules");
+        let disk = Disk::wait(parameters.disk, &events)?;
+        drop(events);
+        if let Some(fault) = &disk.table_fault {
+            self.warn(format!("partition table of {}: {fault}", disk.name));
+        }
+        self.done("disk");
+
+        let running = self.find_slot(&disk, &parameters)?;
+        let partition = disk.partition(running.slot.root_partition())?;
+        let device = root::open(running.slot, partition, &parameters.root)?;
+        root::mount(running.slot, partition, &device, &parameters.root)?;
+        let root = Path::new(root::MOUNTED);
+        mounts::kernel_in(root)?;
+        self.done("root");
+
+        let data = Data::open(&disk, parameters.data, self.console())?;
+        if let State::Volatile(reason) = &data.state {
+            self.warn(format!("data partition not in use: {reason}"));
+        }
+        self.done("data");
+        let last_failure = self.take_failure(&data);
+        self.fill(root, &data, &parameters)?;
+        self.done("filled");
+
+        // Errors above may be another's fault; a corrupt block is the slot's.
+        let control = dm::Control::open().map_err(Error::io("open", "/dev/mapper/control"))?;
+        if watcher::is_corrupt(&control)? {
+            return Err(Error::Root {
+                slot: running.slot,
+                device: partition.path.display().to_string(),
+                reason: "a block differs from what is signed".to_owned(),
+            });
+        }
+        let hash = parameters.root.hash.to_string();
+        if let Err(error) = watcher::start(running, &disk, &device, &hash) {
+            self.warn(format!("the root file system is not watched: {error}"));
+        }
+        self.done("watcher");
+        let status = Status {
+            running,
+            parameters: &parameters,
+            root_device: &partition.path,
+            data: &data,
+            warnings: &self.warnings,
+            last_failure: last_failure.as_deref(),
+            times: &self.times,
+        };
+        if let Err(error) = status.write() {
+            self.console().warn(error.to_string());
+        }
+        let short = &hash[..12];
+        self.console().info(format!(
+            "slot {}, root {short} verified ({}), data {}, {:.2} s",
+            running.slot,
+            partition.path.display(),
+            describe(&data),
+            self.begun.elapsed().as_secs_f64(),
+        ));
+        let program = root::program(root).unwrap_or(root::PROGRAMS[0]);
+        switch::into_root(program, arguments)
+    }
+
+    fn console(&mut self) -> &Console {
+        self.console.get_or_insert_with(Console::open)
+    }
+
+    fn warn(&mut self, text: String) {
+        self.console().warn(&text);
+        self.warnings.push(text);
+    }
+
+    fn done(&mut self, step: &'static str) {
+        self.times.push((step, self.begun.elapsed()));
+    }
+
+    /// Finds out which slot is running, and opens what is needed to leave it.
+    fn find_slot(&mut self, disk: &Disk, parameters: &Parameters) -> Result<Running> {
+        match mounts::efi_variables() {
+            Ok(true) => self.means.variables = Variables::open(mounts::EFI_VARIABLES).ok(),
+            Ok(false) => {}
+            Err(error) => self.warn(format!("no EFI variables: {error}")),
+        }
+        let variables = self.means.variables.as_ref();
+        let running = slot::running(
+            &disk.table,
+            variables.and_then(Variables::stub_partition),
+            variables.and_then(Variables::loader_partition),
+            |slot| {
+                let partition = disk.partition(slot.root_partition());
+                partition.is_ok_and(|partition| root::holds(partition, &parameters.root))
+            },
+        );
+        self.means.running = Some(running);
+        if running.source == slot::Source::Assumed {
+            self.warn(format!(
+                "neither firmware nor disk tell which slot is running: taking slot {}",
+                running.slot
+            ));
+        }
+        let boot = |slot: Slot| {
+            let path = &disk.partition(slot.boot_partition())?.path;
+            Device::open(path).map_err(Error::io("open", path))
+        };
+        match (boot(running.slot), boot(running.slot.other())) {
+            (Ok(own), Ok(other)) => self.means.boot = Some(BootPartitions { own, other }),
+            (Err(error), _) | (_, Err(error)) => self.warn(error.to_string()),
+        }
+        Ok(running)
+    }
+
+    /// The failure that an earlier start recorded; from now on it is kept on the data partition.
+    fn take_failure(&mut self, data: &Data) -> Option<String> {
+        let variables = self.means.variables.as_ref()?;
+        let failure = variables.failure().ok()??;
+        if data.is_persistent() {
+            let path = Path::new(data::MOUNTED).join(FAILURES);
+            let kept = append(&path, &failure).and_then(|()| variables.forget_failure());
+            if let Err(error) = kept {
+                self.warn(format!("cannot keep the last failure: {error}"));
+            }
+        }
+        self.console().warn(format!("last failure: {failure}"));
+        Some(failure)
+    }
+
+    /// Puts everything writable into the root at `root`.
+    fn fill(&mut self, root: &Path, data: &Data, parameters: &Parameters) -> Result<()> {
+        let var = root.join("var");
+        let mounted = Path::new(data::MOUNTED);
+        let home = root.join("home");
+        let sources = [
+            Source {
+                image: &var,
+                data: "",
+                skip: &[IMAGE_OWNED],
+            },
+            Source {
+                image: &home,
+                data: HOME,
+                skip: &[],
+            },
+        ];
+        let added = populate::add(mounted, &parameters.root.hash.to_string(), &sources);
+        match added {
+            Ok(0) => {}
+            Ok(count) => self.console().info(format!("/var: {count} additions from the image")),
+            Err(error) => self.warn(format!("/var is incomplete: {error}")),
+        }
+
+        let step = |action, path: &Path, result: rustix::io::Result<()>| {
+            result.map_err(Error::io(action, path))
+        };
+        fs::create_dir_all(IMAGE_VAR).map_err(Error::io("create", IMAGE_VAR))?;
+        step("mount on", Path::new(IMAGE_VAR), rustix::mount::mount_bind(&var, IMAGE_VAR))?;
+        step("mount on", &var, rustix::mount::mount_move(mounted, &var))?;
+        let database = Path::new(IMAGE_VAR).join(IMAGE_OWNED);
+        if fs::symlink_metadata(&database).is_ok_and(|metadata| metadata.is_dir()) {
+            let shown = var.join(IMAGE_OWNED);
+            fs::create_dir_all(&shown).map_err(Error::io("create", &shown))?;
+            step("mount on", &shown, rustix::mount::mount_bind(&database, &shown))?;
+        }
+        step(
+            "unmount",
+            Path::new(IMAGE_VAR),
+            rustix::mount::unmount(IMAGE_VAR, rustix::mount::UnmountFlags::DETACH),
+        )?;
+
+        let homes = var.join(HOME);
+        if home.is_dir() && homes.is_dir() {
+            step("mount on", &home, rustix::mount::mount_bind(&homes, &home))?;
+            let flags = MountFlags::BIND | MountFlags::NOSUID | MountFlags::NODEV;
+            step("mount on", &home, rustix::mount::mount_remount(&home, flags, ""))?;
+        }
+        if let Err(error) = mounts::etc(root, &var.join(ETC_LAYER)) {
+            self.warn(format!("changes of /etc are not kept: {error}"));
+            mounts::etc(root, Path::new(VOLATILE_ETC))?;
+        }
+        Ok(())
+    }
+}
+
+fn describe(data: &Data) -> String {
+    let device = data.device.display();
+    match data.state {
+        State::Mounted => device.to_string(),
+        State::Created => format!("{device} (new)"),
+        State::Repaired => format!("{device} (repaired)"),
+        State::Volatile(_) => "in memory only".to_owned(),
+    }
+}
+
+/// Adds a line to a file and brings it to the disk.
+fn append(path: &Path, line: &str) -> std::io::Result<()> {
+    use std::io::Write;
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory)?;
+    }
+    let mut file = fs::OpenOptions::new().append(true).create(true).open(path)?;
+    writeln!(file, "{line}")?;
+    file.sync_all()
+}
