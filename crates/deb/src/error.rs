@@ -1,4 +1,5 @@
-use crate::archive;
+use crate::keyring::RefusedSignature;
+use crate::{archive, release};
 
 /// What can go wrong with packages and repositories.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +16,45 @@ pub enum Error {
         /// What is wrong.
         defect: archive::Defect,
     },
+    /// A keyring or signature file is malformed.
+    #[error("`{what}` {reason}")]
+    OpenPgp {
+        /// The file.
+        what: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// No signature, or one that was tampered with.
+    #[error("`{what}` has no trusted signature: {}", list(refused))]
+    Untrusted {
+        /// The signed file.
+        what: String,
+        /// Every signature that was refused, and why.
+        refused: Vec<RefusedSignature>,
+    },
+    /// A Release file is malformed, expired or not the one that was asked for.
+    #[error("`{what}` {defect}")]
+    Release {
+        /// The file or address.
+        what: String,
+        /// What is wrong.
+        defect: release::Defect,
+    },
+    /// A line of a text file is malformed.
+    #[error("`{what}`, line {line}: {reason}")]
+    Syntax {
+        /// The file.
+        what: String,
+        /// Line number, from 1.
+        line: usize,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+fn list(items: &[impl ToString]) -> String {
+    let items: Vec<_> = items.iter().map(ToString::to_string).collect();
+    items.join("; ")
 }
 
 /// The result of an operation on packages or repositories.

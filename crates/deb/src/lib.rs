@@ -1,10 +1,16 @@
 //! Debian's formats and repositories.
 //!
 //! - [`archive`]: binary packages, read as a stream; [`Compression`]: what they and index files are compressed with.
+//! - [`keyring`]: who may sign, and which signatures count; [`release`]: Release files, verified.
 
 pub mod archive;
 mod compression;
 mod error;
+#[cfg(test)]
+mod gpg;
+pub mod keyring;
+pub mod release;
+mod stanza;
 
 pub use compression::{Compression, Decoder};
 pub use error::{Error, Result};
