@@ -40,6 +40,25 @@ pub enum Error {
         /// What is wrong.
         defect: release::Defect,
     },
+    /// The address of a mirror cannot be used.
+    #[error("mirror `{value}`: {reason}")]
+    Mirror {
+        /// What was given.
+        value: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A source cannot be used as it is described.
+    #[error("source `{name}` {reason}")]
+    Source {
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The store, or a file, could not be read or written.
+    #[error(transparent)]
+    Store(#[from] bedstone_store::Error),
     /// A line of a text file is malformed.
     #[error("`{what}`, line {line}: {reason}")]
     Syntax {

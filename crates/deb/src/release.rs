@@ -99,6 +99,9 @@ pub struct Release {
     pub but_automatic_upgrades: bool,
     /// `Architectures`.
     pub architectures: Vec<String>,
+    /// Packages of architecture `all` have indexes of their own instead of being in those of every architecture:
+    /// `Architectures` has `all`, and `No-Support-for-Architecture-all` does not say `Packages`.
+    pub separate_all: bool,
     /// `Components`.
     pub components: Vec<String>,
     /// `SHA256`: files by path relative to the Release file.
@@ -196,6 +199,8 @@ impl Release {
             let value = stanza.value(name).unwrap_or_default();
             value.split_whitespace().map(str::to_owned).collect()
         };
+        let architectures = words("Architectures");
+        let joined = words("No-Support-for-Architecture-all").contains(&"Packages".to_owned());
         Ok(Self {
             origin: text("Origin"),
             label: text("Label"),
@@ -207,7 +212,8 @@ impl Release {
             acquire_by_hash: flag(stanza, "Acquire-By-Hash")?,
             not_automatic: flag(stanza, "NotAutomatic")?,
             but_automatic_upgrades: flag(stanza, "ButAutomaticUpgrades")?,
-            architectures: words("Architectures"),
+            separate_all: architectures.iter().any(|it| it == "all") && !joined,
+            architectures,
             components: words("Components"),
             files: files(stanza)?,
         })
