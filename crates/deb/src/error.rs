@@ -1,10 +1,71 @@
 use crate::keyring::RefusedSignature;
-use crate::{archive, release};
+use crate::{archive, deb822, explain, lock, relation, release, resolve, version};
 
 /// What can go wrong with packages and repositories.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    // Control data.
+    /// A control file is malformed.
+    #[error("`{file}` line {line}: {defect}")]
+    Stanza {
+        /// The file, as it was named to the reader.
+        file: String,
+        /// The line, counted from 1.
+        line: usize,
+        /// What is wrong.
+        defect: deb822::Defect,
+    },
+    /// A field of a package in an index does not hold what it must.
+    #[error("`{file}` line {line}: field `{field}`: {defect}")]
+    Field {
+        /// The index, as it was named to the reader.
+        file: String,
+        /// The line of the field, counted from 1.
+        line: usize,
+        /// The field's name.
+        field: &'static str,
+        /// What is wrong.
+        defect: FieldDefect,
+    },
+    /// The indexes together exceed what a universe can address.
+    #[error("index `{file}` of {bytes} bytes is too large: the limit is {limit}")]
+    IndexTooLarge {
+        /// The index.
+        file: String,
+        /// Its length.
+        bytes: usize,
+        /// The largest length that is read.
+        limit: usize,
+    },
+
+    // Resolution.
+    /// A preference (pin) is not understood.
+    #[error("`{file}` line {line}: {defect}")]
+    Preference {
+        /// The preferences file, as it was named to the reader.
+        file: String,
+        /// The line of the stanza, counted from 1.
+        line: usize,
+        /// What is wrong.
+        defect: resolve::PreferenceDefect,
+    },
+    /// No set of packages fulfils the request.
+    #[error("{0}")]
+    Unsatisfiable(Box<explain::Conflict>),
+
+    // Lock file.
+    /// The lock file is not valid.
+    #[error("`{file}` line {line}: {defect}")]
+    Lock {
+        /// The lock file, as it was named to the reader.
+        file: String,
+        /// The line, counted from 1.
+        line: usize,
+        /// What is wrong.
+        defect: lock::Defect,
+    },
+
     // Packages and transport.
     /// A .deb is malformed or holds what a package must not hold.
     #[error("package `{deb}`: {place}: {defect}")]
@@ -60,7 +121,7 @@ pub enum Error {
     #[error(transparent)]
     Store(#[from] bedstone_store::Error),
     /// A line of a text file is malformed.
-    #[error("`{what}`, line {line}: {reason}")]
+    #[error("`{what}` line {line}: {reason}")]
     Syntax {
         /// The file.
         what: String,
@@ -68,6 +129,29 @@ pub enum Error {
         line: usize,
         /// What is wrong.
         reason: String,
+    },
+}
+
+/// Why the value of a field is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FieldDefect {
+    /// A relation such as `Depends` does not parse.
+    #[error(transparent)]
+    Relation(#[from] relation::Defect),
+    /// A version number does not parse.
+    #[error(transparent)]
+    Version(#[from] version::Defect),
+    /// A field that every package needs is absent.
+    #[error("missing")]
+    Missing,
+    /// The value is not what the field may hold.
+    #[error("`{value}` is not {expected}")]
+    Value {
+        /// The value found.
+        value: String,
+        /// What may stand there.
+        expected: &'static str,
     },
 }
 

@@ -184,7 +184,7 @@ impl Release {
     /// Parses the text of a Release file, which says nothing about who wrote it.
     pub fn parse(what: &str, bytes: &[u8]) -> Result<Self> {
         let text = str::from_utf8(bytes).map_err(|_| defect(what)(Defect::Encoding))?;
-        let mut stanzas = stanza::stanzas(what, text, false)?;
+        let mut stanzas = stanza::read(what, text)?;
         let count = stanzas.len();
         let stanza = stanzas
             .pop()
@@ -195,12 +195,10 @@ impl Release {
 
     fn from_stanza(stanza: &Stanza) -> Result<Self, Defect> {
         let text = |name: &str| stanza.value(name).map(str::to_owned);
-        let words = |name: &str| -> Vec<String> {
-            let value = stanza.value(name).unwrap_or_default();
-            value.split_whitespace().map(str::to_owned).collect()
-        };
-        let architectures = words("Architectures");
-        let joined = words("No-Support-for-Architecture-all").contains(&"Packages".to_owned());
+        let architectures = stanza.words("Architectures");
+        let joined = stanza
+            .words("No-Support-for-Architecture-all")
+            .contains(&"Packages".to_owned());
         Ok(Self {
             origin: text("Origin"),
             label: text("Label"),
@@ -214,7 +212,7 @@ impl Release {
             but_automatic_upgrades: flag(stanza, "ButAutomaticUpgrades")?,
             separate_all: architectures.iter().any(|it| it == "all") && !joined,
             architectures,
-            components: words("Components"),
+            components: stanza.words("Components"),
             files: files(stanza)?,
         })
     }

@@ -1,6 +1,7 @@
-//! Short deb822 files (Release, `.sources`), read into memory with the line of every field.
+//! Short control files (Release, `.sources`), collected into memory with the line of every field.
 
-use crate::error::{Error, Result};
+use crate::deb822::Stanzas;
+use crate::error::Result;
 
 /// A field: its name, its value and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,55 +32,42 @@ impl Stanza {
     pub(crate) fn value(&self, name: &str) -> Option<&str> {
         self.field(name).map(|field| field.value.as_str())
     }
+
+    /// The words of the field `name`; none where it is missing.
+    pub(crate) fn words(&self, name: &str) -> Vec<String> {
+        let value = self.value(name).unwrap_or_default();
+        value.split_whitespace().map(str::to_owned).collect()
+    }
 }
 
-/// Splits `text` into stanzas. Lines that begin with `#` are comments when `comments` is set, malformed otherwise.
-/// `what` names the text in errors.
-pub(crate) fn stanzas(what: &str, text: &str, comments: bool) -> Result<Vec<Stanza>> {
-    let mut stanzas = Vec::new();
-    let mut fields: Vec<Field> = Vec::new();
-    for (index, line) in text.lines().enumerate() {
-        let number = index + 1;
-        let malformed = |reason: &str| Error::Syntax {
-            what: what.to_owned(),
-            line: number,
-            reason: reason.to_owned(),
-        };
-        if comments && line.starts_with('#') {
-            continue;
-        }
-        if line.trim().is_empty() {
-            if !fields.is_empty() {
-                stanzas.push(Stanza {
-                    fields: std::mem::take(&mut fields),
-                });
-            }
-        } else if line.starts_with([' ', '\t']) {
-            let field = fields
-                .last_mut()
-                .ok_or_else(|| malformed("continuation of no field"))?;
-            let line = line.trim();
-            field.value.push('\n');
-            field.value.push_str(if line == "." { "" } else { line });
-        } else {
-            let (name, value) = line
-                .split_once(':')
-                .ok_or_else(|| malformed("expected `Field: value`"))?;
-            if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_graphic()) {
-                return Err(malformed("malformed field name"));
-            }
-            if fields.iter().any(|it| it.name.eq_ignore_ascii_case(name)) {
-                return Err(malformed("field appears twice in its stanza"));
-            }
-            fields.push(Field {
-                name: name.to_owned(),
-                value: value.trim().to_owned(),
-                line: number,
+/// Reads every stanza of `text`, which errors call `what`. No field may occur twice in a stanza.
+pub(crate) fn read(what: &str, text: &str) -> Result<Vec<Stanza>> {
+    Stanzas::new(what, text.as_bytes())
+        .map(|stanza| {
+            stanza.check()?;
+            let fields = stanza.fields().map(|field| {
+                let field = field?;
+                Ok(Field {
+                    name: String::from_utf8_lossy(field.name()).into_owned(),
+                    value: joined(&String::from_utf8_lossy(field.raw())),
+                    line: field.line(),
+                })
             });
-        }
-    }
-    if !fields.is_empty() {
-        stanzas.push(Stanza { fields });
-    }
-    Ok(stanzas)
+            Ok(Stanza {
+                fields: fields.collect::<Result<_>>()?,
+            })
+        })
+        .collect()
+}
+
+fn joined(raw: &str) -> String {
+    let lines: Vec<_> = raw
+        .lines()
+        .enumerate()
+        .map(|(index, line)| match line.trim() {
+            "." if index > 0 => "",
+            line => line,
+        })
+        .collect();
+    lines.join("\n")
 }

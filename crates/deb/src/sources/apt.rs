@@ -49,7 +49,7 @@ pub fn parse<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Result
                 entries.extend(parse_line(name, index + 1, line)?);
             }
         } else {
-            for stanza in stanza::stanzas(name, text, true)? {
+            for stanza in stanza::read(name, text)? {
                 entries.push(parse_stanza(name, &stanza)?);
             }
         }
@@ -117,12 +117,8 @@ fn parse_line(file: &str, number: usize, line: &str) -> Result<Option<AptEntry>>
 }
 
 fn parse_stanza(file: &str, stanza: &Stanza) -> Result<AptEntry> {
-    let words = |name: &str| -> Vec<String> {
-        let value = stanza.value(name).unwrap_or_default();
-        value.split_whitespace().map(str::to_owned).collect()
-    };
     let line = stanza.fields.first().map_or(1, |field| field.line);
-    let types = words("Types");
+    let types = stanza.words("Types");
     if types.is_empty() || types.iter().any(|it| it != "deb" && it != "deb-src") {
         return Err(syntax(
             file,
@@ -141,10 +137,10 @@ fn parse_stanza(file: &str, stanza: &Stanza) -> Result<AptEntry> {
                 .as_deref(),
             Some("no" | "false" | "without" | "off" | "disable" | "0")
         ),
-        uris: words("URIs"),
-        suites: words("Suites"),
-        components: words("Components"),
-        architectures: words("Architectures"),
+        uris: stanza.words("URIs"),
+        suites: stanza.words("Suites"),
+        components: stanza.words("Components"),
+        architectures: stanza.words("Architectures"),
         signed_by: stanza.value("Signed-By").map(SignedBy::from_field),
     })
 }

@@ -50,7 +50,7 @@ fn errors_name_the_line() {
         (
             "a.list",
             "\nrpm http://x y z\n",
-            "`a.list`, line 2: expected `deb`",
+            "`a.list` line 2: expected `deb`",
         ),
         ("a.list", "deb\n", "line 1: expected `deb URI"),
         ("a.list", "deb [arch=x http://x y z\n", "line 1: options"),
@@ -71,7 +71,7 @@ fn errors_name_the_line() {
             "line 1: a suite needs components",
         ),
         ("a.sources", "URIs: http://x\n", "line 1: expected `Types"),
-        ("a.sources", "\nTypes deb\n", "line 2: expected `Field"),
+        ("a.sources", "\nTypes deb\n", "line 2: a field"),
     ] {
         let message = entries(name, text).unwrap_err().to_string();
         assert!(message.contains(reason), "{message} lacks {reason}");
