@@ -15,11 +15,16 @@
 //! - [`storage`], [`content`]: what the modules above read and write.
 
 pub mod bgenv;
+pub mod bmap;
+pub mod compress;
 pub mod content;
+pub mod cpio;
 mod error;
 pub mod fat;
 pub mod gpt;
 pub mod guid;
+pub mod qcow2;
+pub mod sparse;
 pub mod storage;
 pub mod verity;
 
