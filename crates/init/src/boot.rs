@@ -59,7 +59,8 @@ impl Start {
     fn run(&mut self, arguments: impl Iterator<Item = OsString>) -> Result<()> {
         mounts::kernel()?;
         let console = self.console.insert(Console::open());
-        let line = fs::read_to_string("/proc/cmdline").map_err(Error::io("read", "/proc/cmdline"))?;
+        let line =
+            fs::read_to_string("/proc/cmdline").map_err(Error::io("read", "/proc/cmdline"))?;
         let parameters = Parameters::parse(&line)?;
         self.means.root_hash = Some(parameters.root.hash.to_string());
         let events = uevent::Socket::open().map_err(Error::io("open", "netlink"))?;
@@ -210,7 +211,9 @@ impl Start {
         let added = populate::add(mounted, &parameters.root.hash.to_string(), &sources);
         match added {
             Ok(0) => {}
-            Ok(count) => self.console().info(format!("/var: {count} additions from the image")),
+            Ok(count) => self
+                .console()
+                .info(format!("/var: {count} additions from the image")),
             Err(error) => self.warn(format!("/var is incomplete: {error}")),
         }
 
@@ -218,13 +221,21 @@ impl Start {
             result.map_err(Error::io(action, path))
         };
         fs::create_dir_all(IMAGE_VAR).map_err(Error::io("create", IMAGE_VAR))?;
-        step("mount on", Path::new(IMAGE_VAR), rustix::mount::mount_bind(&var, IMAGE_VAR))?;
+        step(
+            "mount on",
+            Path::new(IMAGE_VAR),
+            rustix::mount::mount_bind(&var, IMAGE_VAR),
+        )?;
         step("mount on", &var, rustix::mount::mount_move(mounted, &var))?;
         let database = Path::new(IMAGE_VAR).join(IMAGE_OWNED);
         if fs::symlink_metadata(&database).is_ok_and(|metadata| metadata.is_dir()) {
             let shown = var.join(IMAGE_OWNED);
             fs::create_dir_all(&shown).map_err(Error::io("create", &shown))?;
-            step("mount on", &shown, rustix::mount::mount_bind(&database, &shown))?;
+            step(
+                "mount on",
+                &shown,
+                rustix::mount::mount_bind(&database, &shown),
+            )?;
         }
         step(
             "unmount",
@@ -236,7 +247,11 @@ impl Start {
         if home.is_dir() && homes.is_dir() {
             step("mount on", &home, rustix::mount::mount_bind(&homes, &home))?;
             let flags = MountFlags::BIND | MountFlags::NOSUID | MountFlags::NODEV;
-            step("mount on", &home, rustix::mount::mount_remount(&home, flags, ""))?;
+            step(
+                "mount on",
+                &home,
+                rustix::mount::mount_remount(&home, flags, ""),
+            )?;
         }
         if let Err(error) = mounts::etc(root, &var.join(ETC_LAYER)) {
             self.warn(format!("changes of /etc are not kept: {error}"));
@@ -262,7 +277,10 @@ fn append(path: &Path, line: &str) -> std::io::Result<()> {
     if let Some(directory) = path.parent() {
         fs::create_dir_all(directory)?;
     }
-    let mut file = fs::OpenOptions::new().append(true).create(true).open(path)?;
+    let mut file = fs::OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(path)?;
     writeln!(file, "{line}")?;
     file.sync_all()
 }

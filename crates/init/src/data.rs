@@ -79,11 +79,16 @@ impl Data {
         };
         match (read(partition)?, mode) {
             (Content::Blank | Content::Unfinished, _) => {
-                console.info(format!("making the data file system on {}", partition.display()));
+                console.info(format!(
+                    "making the data file system on {}",
+                    partition.display()
+                ));
                 self.create(partition, mode)?;
                 Ok(State::Created)
             }
-            (Content::Ext4 { errors }, DataMode::Plain) => mount_checked(partition, errors, console),
+            (Content::Ext4 { errors }, DataMode::Plain) => {
+                mount_checked(partition, errors, console)
+            }
             (Content::Luks, DataMode::Tpm2) => {
                 self.device = encrypted::open(partition)?;
                 match read(&self.device)? {
@@ -127,7 +132,9 @@ impl Data {
         let kibibytes = (size_of(&self.device)? - data_partition::TAIL) / 1024;
         let device = self.device.to_string_lossy();
         let size = format!("{kibibytes}k");
-        let arguments = ["-q", "-F", "-t", "ext4", "-L", "data", "-m", "1", &device, &size];
+        let arguments = [
+            "-q", "-F", "-t", "ext4", "-L", "data", "-m", "1", &device, &size,
+        ];
         tool::succeed("/sbin/mke2fs", &arguments)?;
         mount(&self.device)?;
         mark(&[0; data_partition::TAIL_MARK])
@@ -140,7 +147,10 @@ fn mount_checked(device: &Path, errors: bool, console: &Console) -> Result<State
     if !errors && mount(device).is_ok() {
         return Ok(State::Mounted);
     }
-    console.warn(format!("the data file system on {} is damaged: checking it", device.display()));
+    console.warn(format!(
+        "the data file system on {} is damaged: checking it",
+        device.display()
+    ));
     let ended = tool::run("/sbin/e2fsck", &["-p", &device.to_string_lossy()])?;
     console.warn(format!("e2fsck: {}", ended.last_line));
     // Bit 0: errors corrected; bit 1: and a restart is advised, which concerns mounted file systems (e2fsck(8)).
@@ -181,7 +191,9 @@ fn has_backup_superblock(device: &Path) -> bool {
     let mut superblock = [0; 1024];
     File::open(device)
         .and_then(|file| file.read_exact_at(&mut superblock, BACKUP))
-        .is_ok_and(|()| superblock[0x38..0x3a] == [0x53, 0xef] && &superblock[0x78..0x7d] == b"data\0")
+        .is_ok_and(|()| {
+            superblock[0x38..0x3a] == [0x53, 0xef] && &superblock[0x78..0x7d] == b"data\0"
+        })
 }
 
 fn size_of(device: &Path) -> Result<u64> {

@@ -45,12 +45,16 @@ impl Means {
         if let Some(variables) = &self.variables
             && let Err(error) = variables.record_failure(&self.record(reason))
         {
-            console.error(format!("cannot keep the reason in an EFI variable: {error}"));
+            console.error(format!(
+                "cannot keep the reason in an EFI variable: {error}"
+            ));
         }
         let outcome = self.next_start();
         match &outcome {
             Outcome::NextStarts(slot) => {
-                console.error(format!("{name} is marked as failed; slot {slot} starts next"));
+                console.error(format!(
+                    "{name} is marked as failed; slot {slot} starts next"
+                ));
             }
             Outcome::Unchanged(reason) => {
                 console.error(format!("no other slot to go to: {reason}"));
@@ -79,7 +83,8 @@ impl Means {
     /// The failure in a form that machines read.
     pub(crate) fn record(&self, reason: &str) -> String {
         let slot = self.running.map(|running| running.slot.to_string());
-        let text = |value: Option<&str>| value.map_or(Json::Null, |text| Json::Owned(text.to_owned()));
+        let text =
+            |value: Option<&str>| value.map_or(Json::Null, |text| Json::Owned(text.to_owned()));
         let record = Json::Object(vec![
             ("slot", text(slot.as_deref())),
             ("root", text(self.root_hash.as_deref())),

@@ -28,7 +28,8 @@ pub(crate) fn load(console: &Console) -> Result<usize> {
         let result = File::open(&path).and_then(|file| machine::load_module(&file, ""));
         match result {
             Ok(()) => loaded += 1,
-            Err(error) if rustix::io::Errno::from_io_error(&error) == Some(rustix::io::Errno::NODEV) => {}
+            Err(error)
+                if rustix::io::Errno::from_io_error(&error) == Some(rustix::io::Errno::NODEV) => {}
             Err(error) => console.warn(format!("kernel module {name}: {error}")),
         }
     }

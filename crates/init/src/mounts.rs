@@ -49,7 +49,8 @@ pub(crate) fn efi_variables() -> Result<bool> {
 pub(crate) fn kernel_in(root: &Path) -> Result<()> {
     for (_, path, _, _) in KERNEL {
         let target = root.join(path.trim_start_matches('/'));
-        rustix::mount::mount_bind_recursive(path, &target).map_err(Error::io("mount on", &target))?;
+        rustix::mount::mount_bind_recursive(path, &target)
+            .map_err(Error::io("mount on", &target))?;
     }
     Ok(())
 }
@@ -71,7 +72,13 @@ pub(crate) fn etc(root: &Path, layer: &Path) -> Result<()> {
         upper.display(),
         work.display()
     );
-    mount("etc", &etc, "overlay", MountFlags::NOSUID | MountFlags::NODEV, &options)
+    mount(
+        "etc",
+        &etc,
+        "overlay",
+        MountFlags::NOSUID | MountFlags::NODEV,
+        &options,
+    )
 }
 
 /// An empty file system in memory on `path`.

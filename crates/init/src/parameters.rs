@@ -102,12 +102,24 @@ mod tests {
         let cases = [
             (ROOT.to_owned(), "`bedstone.disk` is missing"),
             (format!("{ROOT} {DISK} {DISK}"), "is given twice"),
-            (format!("{ROOT} {DISK} bedstone.data=tpm"), "is neither `plain` nor `tpm2`"),
+            (
+                format!("{ROOT} {DISK} bedstone.data=tpm"),
+                "is neither `plain` nor `tpm2`",
+            ),
             (format!("{ROOT} {DISK} bedstone.date=tpm2"), "is not known"),
-            (format!("{ROOT} {DISK} bedstone.root.fs=erofs"), "is given twice"),
+            (
+                format!("{ROOT} {DISK} bedstone.root.fs=erofs"),
+                "is given twice",
+            ),
             (format!("{ROOT} bedstone.disk=1"), "is no GUID"),
-            (format!("{} {DISK}", ROOT.replace("erofs", "vfat")), "is not supported"),
-            (format!("{} {DISK}", ROOT.replace("salt", "sult")), "is not known"),
+            (
+                format!("{} {DISK}", ROOT.replace("erofs", "vfat")),
+                "is not supported",
+            ),
+            (
+                format!("{} {DISK}", ROOT.replace("salt", "sult")),
+                "is not known",
+            ),
         ];
         for (line, reason) in cases {
             let error = Parameters::parse(&line).unwrap_err().to_string();

@@ -188,7 +188,10 @@ fn copy_extended(from: &Path, to: &Path) -> io::Result<()> {
         Err(error) => return Err(error.into()),
     };
     let mut value = vec![0_u8; LARGEST];
-    for name in names[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+    for name in names[..length]
+        .split(|byte| *byte == 0)
+        .filter(|name| !name.is_empty())
+    {
         let length = rustix::fs::lgetxattr(from, name, &mut value[..])?;
         rustix::fs::lsetxattr(to, name, &value[..length], XattrFlags::empty())?;
     }

@@ -37,7 +37,11 @@ pub(crate) fn open(slot: Slot, partition: &Partition, root: &RootArguments) -> R
     let control = dm::Control::open().map_err(Error::io("open", "/dev/mapper/control"))?;
     let uuid = root.uuid.to_string().replace('-', "");
     let (_, minor) = control
-        .create_read_only(NAME, &format!("CRYPT-VERITY-{uuid}-{NAME}"), &table(partition, root))
+        .create_read_only(
+            NAME,
+            &format!("CRYPT-VERITY-{uuid}-{NAME}"),
+            &table(partition, root),
+        )
         .map_err(|error| fail(format!("dm-verity: {error}")))?;
     let name = format!("dm-{minor}");
     let link = Path::new("/dev/mapper").join(NAME);
@@ -47,7 +51,12 @@ pub(crate) fn open(slot: Slot, partition: &Partition, root: &RootArguments) -> R
 }
 
 /// Mounts what [`open`] opened.
-pub(crate) fn mount(slot: Slot, partition: &Partition, device: &str, root: &RootArguments) -> Result<()> {
+pub(crate) fn mount(
+    slot: Slot,
+    partition: &Partition,
+    device: &str,
+    root: &RootArguments,
+) -> Result<()> {
     let fail = |reason: String| Error::Root {
         slot,
         device: partition.path.display().to_string(),
@@ -60,8 +69,14 @@ pub(crate) fn mount(slot: Slot, partition: &Partition, device: &str, root: &Root
         _ => None,
     };
     let path = Path::new("/dev").join(device);
-    rustix::mount::mount(&path, MOUNTED, root.file_system.as_str(), MountFlags::RDONLY, options)
-        .map_err(|error| fail(format!("cannot mount {}: {error}", root.file_system)))?;
+    rustix::mount::mount(
+        &path,
+        MOUNTED,
+        root.file_system.as_str(),
+        MountFlags::RDONLY,
+        options,
+    )
+    .map_err(|error| fail(format!("cannot mount {}: {error}", root.file_system)))?;
     if program(Path::new(MOUNTED)).is_none() {
         return Err(fail(format!("it has none of {}", PROGRAMS.join(", "))));
     }
@@ -93,10 +108,14 @@ pub(crate) fn program(root: &Path) -> Option<&'static str> {
 
 fn check_superblock(partition: &Partition, root: &RootArguments) -> Result<(), String> {
     let announced = root.superblock();
-    let blocks = announced.hash_start_block(root.hash_offset) + announced.levels().iter().sum::<u64>();
+    let blocks =
+        announced.hash_start_block(root.hash_offset) + announced.levels().iter().sum::<u64>();
     let end = blocks.saturating_mul(u64::from(announced.hash_block_size));
     if end > partition.size {
-        return Err(format!("the image needs {end} bytes, the partition has {}", partition.size));
+        return Err(format!(
+            "the image needs {end} bytes, the partition has {}",
+            partition.size
+        ));
     }
     let mut bytes = [0; Superblock::SIZE];
     File::open(&partition.path)
@@ -105,7 +124,9 @@ fn check_superblock(partition: &Partition, root: &RootArguments) -> Result<(), S
     let found = Superblock::from_bytes(&bytes).map_err(|error| error.to_string())?;
     if found.uuid != announced.uuid {
         let (found, announced) = (found.uuid, announced.uuid);
-        return Err(format!("it is image {found}, the signed command line announces {announced}"));
+        return Err(format!(
+            "it is image {found}, the signed command line announces {announced}"
+        ));
     }
     if found != announced {
         return Err("its hash tree has other parameters than the signed command line".to_owned());
@@ -193,7 +214,10 @@ mod tests {
             ..root.clone()
         };
         let reason = check_superblock(&good, &other).unwrap_err();
-        assert!(reason.contains("the signed command line announces 08080808"), "{reason}");
+        assert!(
+            reason.contains("the signed command line announces 08080808"),
+            "{reason}"
+        );
         let other = RootArguments {
             salt: vec![1],
             ..root

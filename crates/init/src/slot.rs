@@ -161,12 +161,36 @@ mod tests {
         let cases = [
             (running(&table(), boot1, boot0, none), Slot::B, Source::Stub),
             (running(&table(), boot0, esp, only_b), Slot::A, Source::Stub),
-            (running(&table(), None, boot1, none), Slot::B, Source::Loader),
-            (running(&table(), unknown, boot1, none), Slot::B, Source::Loader),
-            (running(&table(), esp, esp, only_b), Slot::B, Source::RootPartition),
-            (running(&table(), None, None, |slot| slot == Slot::A), Slot::A, Source::RootPartition),
-            (running(&table(), None, None, |_| true), Slot::A, Source::Assumed),
-            (running(&table(), None, None, none), Slot::A, Source::Assumed),
+            (
+                running(&table(), None, boot1, none),
+                Slot::B,
+                Source::Loader,
+            ),
+            (
+                running(&table(), unknown, boot1, none),
+                Slot::B,
+                Source::Loader,
+            ),
+            (
+                running(&table(), esp, esp, only_b),
+                Slot::B,
+                Source::RootPartition,
+            ),
+            (
+                running(&table(), None, None, |slot| slot == Slot::A),
+                Slot::A,
+                Source::RootPartition,
+            ),
+            (
+                running(&table(), None, None, |_| true),
+                Slot::A,
+                Source::Assumed,
+            ),
+            (
+                running(&table(), None, None, none),
+                Slot::A,
+                Source::Assumed,
+            ),
         ];
         for (found, slot, source) in cases {
             assert_eq!(found, Running { slot, source });

@@ -148,7 +148,10 @@ mod tests {
     #[test]
     fn shows_every_kind() {
         let value = Json::Object(vec![
-            ("a", Json::List(vec![Json::Null, Json::Flag(true), Json::Number(7)])),
+            (
+                "a",
+                Json::List(vec![Json::Null, Json::Flag(true), Json::Number(7)]),
+            ),
             ("b", Json::Text("x\"\\\n")),
             ("c", Json::Object(Vec::new())),
         ]);

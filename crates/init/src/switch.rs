@@ -26,6 +26,9 @@ pub(crate) fn into_root(program: &str, arguments: impl Iterator<Item = OsString>
         .and_then(|()| rustix::process::chroot("."))
         .and_then(|()| rustix::process::chdir("/"))
         .map_err(Error::io("change the root to", target))?;
-    let error = Command::new(program).args(arguments).env("TERM", "linux").exec();
+    let error = Command::new(program)
+        .args(arguments)
+        .env("TERM", "linux")
+        .exec();
     Err(Error::io("run", program)(error))
 }

@@ -83,7 +83,9 @@ struct Watch {
 
 impl Watch {
     fn from_arguments(arguments: impl Iterator<Item = OsString>) -> Option<Self> {
-        let arguments: Vec<String> = arguments.filter_map(|text| text.into_string().ok()).collect();
+        let arguments: Vec<String> = arguments
+            .filter_map(|text| text.into_string().ok())
+            .collect();
         let [slot, source, own, other, disk, device, root_hash] = arguments.try_into().ok()?;
         let sources = [
             Source::Stub,
@@ -94,7 +96,9 @@ impl Watch {
         Some(Self {
             running: Running {
                 slot: Slot::parse(&slot)?,
-                source: sources.into_iter().find(|known| known.to_string() == source)?,
+                source: sources
+                    .into_iter()
+                    .find(|known| known.to_string() == source)?,
             },
             own: own.into(),
             other: other.into(),
@@ -113,7 +117,9 @@ pub(crate) fn main(arguments: impl Iterator<Item = OsString>) {
         return;
     };
     if let Err(error) = watch.run(&console) {
-        console.error(format!("the root file system is no longer watched: {error}"));
+        console.error(format!(
+            "the root file system is no longer watched: {error}"
+        ));
     }
 }
 
@@ -140,7 +146,9 @@ impl Watch {
             // The same block would be corrupt after a restart too. What reads it gets an error, so the system stays up
             // for what it still can do, and says what is wrong.
             keep(&means, &reason, console);
-            console.error("the system stays up without the corrupt blocks; write a good image to this slot");
+            console.error(
+                "the system stays up without the corrupt blocks; write a good image to this slot",
+            );
             self.ignore(&events)?;
         }
     }
@@ -148,7 +156,8 @@ impl Watch {
     fn means(&self, console: &Console) -> Means {
         let open = |path: &Path| {
             let device = Device::open(path);
-            device.map_err(|error| console.warn(format!("cannot open `{}`: {error}", path.display())))
+            device
+                .map_err(|error| console.warn(format!("cannot open `{}`: {error}", path.display())))
         };
         let boot = match (open(&self.own), open(&self.other)) {
             (Ok(own), Ok(other)) => Some(BootPartitions { own, other }),
@@ -164,7 +173,10 @@ impl Watch {
 
     /// Done here rather than before the start went on: firmware takes its time for each variable.
     fn ensure_boot_entries(&self, means: &Means, console: &Console) {
-        let Some(variables) = means.variables.as_ref().filter(|_| self.running.source.is_firmware())
+        let Some(variables) = means
+            .variables
+            .as_ref()
+            .filter(|_| self.running.source.is_firmware())
         else {
             return;
         };
@@ -188,7 +200,10 @@ impl Watch {
         loop {
             // What happened before the socket was there, or when it overflowed, shows in the device's state.
             if self.is_corrupt()? {
-                return Ok(format!("the root file system on {} is corrupt", self.device));
+                return Ok(format!(
+                    "the root file system on {} is corrupt",
+                    self.device
+                ));
             }
             loop {
                 let mut fds = [PollFd::new(events, PollFlags::IN)];
@@ -234,7 +249,9 @@ impl Watch {
 
 /// Whether dm-verity has met a corrupt block of the root.
 pub(crate) fn is_corrupt(control: &dm::Control) -> Result<bool> {
-    let status = control.status(root::NAME).map_err(Error::io("ask", "/dev/mapper/root"))?;
+    let status = control
+        .status(root::NAME)
+        .map_err(Error::io("ask", "/dev/mapper/root"))?;
     Ok(status.starts_with('C'))
 }
 
@@ -250,7 +267,9 @@ fn keep(means: &Means, reason: &str, console: &Console) {
             file.sync_all()
         });
     if let Err(error) = kept {
-        console.error(format!("cannot keep the reason on the data partition: {error}"));
+        console.error(format!(
+            "cannot keep the reason on the data partition: {error}"
+        ));
     }
 }
 
@@ -281,10 +300,16 @@ mod tests {
         };
         let block = "DM_VERITY_ERR_BLOCK_NR=0,77";
         let watch = watch();
-        assert_eq!(watch.corrupt_block(&event("dm-0", block)).unwrap(), "data block 77");
+        assert_eq!(
+            watch.corrupt_block(&event("dm-0", block)).unwrap(),
+            "data block 77"
+        );
         assert_eq!(watch.corrupt_block(&event("dm-1", block)), None);
         assert_eq!(watch.corrupt_block(&event("dm-0", "DM_NAME=root")), None);
         let hash = "DM_VERITY_ERR_BLOCK_NR=1,3";
-        assert_eq!(watch.corrupt_block(&event("/dev/dm-0", hash)).unwrap(), "hash block 3");
+        assert_eq!(
+            watch.corrupt_block(&event("/dev/dm-0", hash)).unwrap(),
+            "hash block 3"
+        );
     }
 }

@@ -21,13 +21,26 @@ pub(super) fn create(partition: &Path) -> Result<PathBuf> {
     let key = KeyFile::new()?;
     // The key is random, so it needs no slow derivation.
     let format = [
-        "luksFormat", "--batch-mode", "--type", "luks2", "--pbkdf", "pbkdf2",
-        "--pbkdf-force-iterations", "1000", "--key-file", KEY_FILE, &device,
+        "luksFormat",
+        "--batch-mode",
+        "--type",
+        "luks2",
+        "--pbkdf",
+        "pbkdf2",
+        "--pbkdf-force-iterations",
+        "1000",
+        "--key-file",
+        KEY_FILE,
+        &device,
     ];
     tool::succeed(CRYPTSETUP, &format)?;
     let unlock = format!("--unlock-key-file={KEY_FILE}");
     let enrol = [
-        unlock.as_str(), "--tpm2-device=auto", "--tpm2-pcrs=7", "--wipe-slot=password", &device,
+        unlock.as_str(),
+        "--tpm2-device=auto",
+        "--tpm2-pcrs=7",
+        "--wipe-slot=password",
+        &device,
     ];
     tool::succeed("/usr/bin/systemd-cryptenroll", &enrol)?;
     drop(key);
@@ -38,8 +51,15 @@ pub(super) fn create(partition: &Path) -> Result<PathBuf> {
 pub(super) fn open(partition: &Path) -> Result<PathBuf> {
     let device = partition.to_string_lossy();
     let arguments = [
-        "open", "--batch-mode", "--type", "luks2", "--token-only", "--token-type",
-        "systemd-tpm2", &device, NAME,
+        "open",
+        "--batch-mode",
+        "--type",
+        "luks2",
+        "--token-only",
+        "--token-type",
+        "systemd-tpm2",
+        &device,
+        NAME,
     ];
     tool::succeed(CRYPTSETUP, &arguments)?;
     Ok(Path::new("/dev/mapper").join(NAME))

@@ -53,7 +53,8 @@ impl Variables {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy();
             let name = name.strip_suffix(&suffix);
-            if let Some((name, number)) = name.and_then(|name| Some((name, boot_order::entry(name)?)))
+            if let Some((name, number)) =
+                name.and_then(|name| Some((name, boot_order::entry(name)?)))
                 && let Some(value) = self.read(name, GLOBAL)?
             {
                 entries.insert(number, value);
@@ -99,7 +100,8 @@ fn plan(
                     .find(|number| !entries.contains_key(number) && !numbers.contains(number));
                 let number = free.unwrap_or(u16::MAX);
                 let content = option.encode()?;
-                plan.create.push((number, option.description.clone(), content));
+                plan.create
+                    .push((number, option.description.clone(), content));
                 number
             }
         };
@@ -141,10 +143,15 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let variables = Variables::open(directory.path()).unwrap();
         let foreign = LoadOption::active("Network", DevicePath::default());
-        variables.write("Boot0001", GLOBAL, &foreign.encode().unwrap()).unwrap();
+        variables
+            .write("Boot0001", GLOBAL, &foreign.encode().unwrap())
+            .unwrap();
         variables.write("BootOrder", GLOBAL, &[1, 0]).unwrap();
         let created = variables.ensure_boot_entries(&table()).unwrap();
-        assert_eq!(created, ["EFI Boot Guard", "Bedstone slot B", "Bedstone slot A"]);
+        assert_eq!(
+            created,
+            ["EFI Boot Guard", "Bedstone slot B", "Bedstone slot A"]
+        );
         let order = variables.read("BootOrder", GLOBAL).unwrap().unwrap();
         assert_eq!(boot_order::decode(&order).unwrap(), [0, 2, 3, 1]);
         assert!(variables.ensure_boot_entries(&table()).unwrap().is_empty());

@@ -28,7 +28,9 @@ fn reads_the_partition_in_either_case() {
         .chain([0])
         .flat_map(u16::to_le_bytes)
         .collect();
-    variables.write("StubDevicePartUUID", LOADER, &value).unwrap();
+    variables
+        .write("StubDevicePartUUID", LOADER, &value)
+        .unwrap();
     assert_eq!(variables.stub_partition(), text.parse().ok());
     assert_eq!(variables.loader_partition(), None);
 }

@@ -41,7 +41,11 @@ fn first_start_copies_and_the_next_leaves_alone() {
     assert_eq!(read(data, "lib/dpkg/status"), None);
     let mode = fs::metadata(data.join("tmp")).unwrap().permissions().mode();
     assert_eq!(mode & 0o7777, 0o1777);
-    let times = |root: &Path| fs::metadata(root.join("lib/app/state")).unwrap().mtime_nsec();
+    let times = |root: &Path| {
+        fs::metadata(root.join("lib/app/state"))
+            .unwrap()
+            .mtime_nsec()
+    };
     assert_eq!(times(image), times(data));
 
     fs::remove_file(data.join("lib/app/state")).unwrap();
@@ -67,7 +71,10 @@ fn another_image_adds_what_is_missing_only() {
     write(image, "lib/app/more", "new");
     write(image, "lib/other/file", "new");
     assert_eq!(add(data, "image-2", &[source(image)]).unwrap(), 2);
-    assert_eq!(read(data, "lib/app/default").unwrap(), "changed on the device");
+    assert_eq!(
+        read(data, "lib/app/default").unwrap(),
+        "changed on the device"
+    );
     assert_eq!(read(data, "lib/app/more").unwrap(), "new");
     assert_eq!(read(data, "lib/other/file").unwrap(), "new");
     assert!(data.join("lib/link").is_symlink());
