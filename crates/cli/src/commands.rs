@@ -1,8 +1,10 @@
 //! One module per command.
 
 mod archive;
+mod archive_access;
 mod generate;
 mod kernel;
+mod lock;
 mod product;
 
 use crate::args::Command;
@@ -15,6 +17,7 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<()> {
         Command::Archive(command) => archive::run(&command, context),
         Command::Completions { shell } => generate::completions(shell),
         Command::Generate { output } => generate::all(&output),
+        Command::Lock(arguments) => lock::run(&arguments, context),
         Command::Kernel(command) => kernel::run(&command, context),
         Command::Schema => {
             let mut schema = serde_json::to_string_pretty(bedstone_image::manifest::schema())

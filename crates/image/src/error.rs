@@ -125,6 +125,35 @@ pub enum Error {
         /// What it is.
         kind: &'static str,
     },
+    /// A disk format cannot hold what it should.
+    #[error(transparent)]
+    Disk(#[from] bedstone_disk::Error),
+    /// Signing or keeping evidence failed.
+    #[error(transparent)]
+    Evidence(#[from] bedstone_evidence::Error),
+    /// Kernel modules could not be chosen.
+    #[error(transparent)]
+    Modules(#[from] crate::modules::Error),
+
+    // Lock.
+    /// A package to upgrade is in no source.
+    #[error("package `{0}` is in no source of the manifest")]
+    UnknownPackage(String),
+    /// A pin says more or less than one thing about versions.
+    #[error("`debian.pins.{name}` needs exactly one of `version`, `suite` and `source`")]
+    Pin {
+        /// Its name.
+        name: String,
+    },
+    /// The boot chain's suite lacks one of its packages.
+    #[error("source `{source_name}` has no package `{package}`")]
+    NoBootPackage {
+        /// The package.
+        package: &'static str,
+        /// The source.
+        source_name: &'static str,
+    },
+
     // Record of a build.
     /// The directory holds no finished build.
     #[error("`{}` holds no built image", directory.display())]

@@ -2,6 +2,7 @@
 //!
 //! - [`document`]: TOML that people write, with every problem's line.
 //! - [`manifest`]: what a product is; [`profile`]: packages and settings that serve requirements.
+//! - [`archives`], [`locking`]: which repositories, and which exact packages of them.
 //! - [`customise`]: from both to packages and changes of the tree.
 //! - [`kernel`]: configurations, held against a hardening baseline.
 //! - [`modules`]: the kernel modules and firmware that an image needs.
@@ -9,10 +10,12 @@
 //! - [`rootfs`]: the configured, sealed Debian tree.
 //! - [`record`]: `image.json`, what a build left.
 
+pub mod archives;
 pub mod customise;
 pub mod document;
 mod error;
 pub mod kernel;
+pub mod locking;
 pub mod manifest;
 pub mod modules;
 pub mod product;

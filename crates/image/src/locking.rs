@@ -1,0 +1,206 @@
+//! From a product and its archives to a lock: which exact packages the image, its build tools and its boot chain are.
+
+mod indexes;
+
+use std::fmt::Write as _;
+
+use bedstone_deb::lock::{self, Lock, Locked};
+use bedstone_deb::resolve::{Base, Preferences, Request, Solution, resolve};
+use bedstone_deb::index::Universe;
+
+pub use indexes::{Indexes, Repositories};
+
+use crate::archives;
+use crate::error::{Error, Result};
+use crate::manifest::{DataEncryption, FileSystem, Manifest};
+use crate::product::Product;
+
+/// The boot programs: EFI Boot Guard and systemd's stub for kernel images. Only their EFI binaries are used.
+pub const BOOT_PACKAGES: [&str; 2] = ["efibootguard", "systemd-boot-efi"];
+
+/// Which versions a new lock takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Upgrade {
+    /// Those of the lock that is there, where they still exist and fit.
+    Nothing,
+    /// The newest of these packages and what they need; everything else as it is.
+    Packages(Vec<String>),
+    /// The newest of everything.
+    Everything,
+}
+
+/// A lock, and what it was chosen from.
+#[derive(Debug)]
+pub struct Resolution<'u> {
+    /// The lock.
+    pub lock: Lock,
+    /// The image's packages with the reason why each is there.
+    pub solution: Solution<'u>,
+    /// How the packages differ from the lock that was there before; all of them when there was none.
+    pub changes: Vec<lock::Change>,
+}
+
+/// Chooses the packages of a product.
+///
+/// User and group numbers of `previous` are kept, so that data on a device keeps its owners from release to release.
+/// Fails with [`bedstone_deb::Error::Unsatisfiable`], which explains itself.
+pub fn resolve_product<'u>(
+    product: &Product,
+    repositories: &'u Repositories,
+    previous: Option<&Lock>,
+    upgrade: &Upgrade,
+) -> Result<Resolution<'u>> {
+    let universe = &repositories.image;
+    let request = request(product)?;
+    let solution = match (previous, upgrade) {
+        (None, _) | (_, Upgrade::Everything) => resolve(universe, &request)?,
+        (Some(previous), Upgrade::Nothing) => {
+            let keep = previous.kept();
+            resolve(universe, &Request { keep, ..request })?
+        }
+        (Some(previous), Upgrade::Packages(names)) => {
+            if let Some(unknown) = names
+                .iter()
+                .find(|name| universe.versions(name, None).next().is_none())
+            {
+                return Err(Error::UnknownPackage(unknown.clone()));
+            }
+            lock::upgrade(previous, universe, &request, names)?
+        }
+    };
+    let mut lock = Lock {
+        architecture: product
+            .composition
+            .manifest
+            .debian
+            .architecture
+            .name()
+            .to_owned(),
+        epoch: repositories.epoch(),
+        sources: repositories.sources.clone(),
+        ..Lock::default()
+    };
+    lock.set_packages(&solution)?;
+    lock.tools = closure(universe, &tools(&product.composition.manifest))?;
+    lock.boot = boot_packages(&repositories.boot)?;
+    if let Some(previous) = previous {
+        lock.users = previous.users.clone();
+        lock.groups = previous.groups.clone();
+        keep_epoch(&mut lock, previous);
+    }
+    let changes = lock::diff(
+        previous.map_or(&[][..], |previous| &previous.packages),
+        &lock.packages,
+    );
+    Ok(Resolution {
+        lock,
+        solution,
+        changes,
+    })
+}
+
+/// A lock that names the same packages keeps its time and its sources' dates: an archive that was published anew without
+/// a change for us must not change the image.
+fn keep_epoch(lock: &mut Lock, previous: &Lock) {
+    let same = lock.packages == previous.packages
+        && lock.tools == previous.tools
+        && lock.boot == previous.boot;
+    if same {
+        lock.epoch = previous.epoch;
+        lock.sources = previous.sources.clone();
+    }
+}
+
+/// What a product asks of the resolver.
+pub fn request(product: &Product) -> Result<Request> {
+    let manifest = &product.composition.manifest;
+    let plan = &product.plan;
+    let mut install: Vec<String> = plan
+        .install
+        .iter()
+        .map(|package| package.name.to_string())
+        .collect();
+    // What our /init runs from the verified root.
+    let needed: &[&str] = match manifest.partitions.data_encryption {
+        DataEncryption::None => &["e2fsprogs"],
+        DataEncryption::Tpm2 => &["e2fsprogs", "cryptsetup-bin", "systemd", "libtss2-esys-3.0.2-0"],
+    };
+    for name in needed {
+        if !install.iter().any(|known| known == name) {
+            install.push((*name).to_owned());
+        }
+    }
+    Ok(Request {
+        install,
+        exclude: plan.remove.iter().map(ToString::to_string).collect(),
+        recommends: plan.recommends,
+        base: Base::Required,
+        preferences: preferences(manifest)?,
+        keep: Vec::new(),
+    })
+}
+
+/// The manifest's pins in the form that apt_preferences(5) has for them.
+fn preferences(manifest: &Manifest) -> Result<Preferences> {
+    let mut text = String::new();
+    for (name, pin) in &manifest.debian.pins {
+        let packages: Vec<String> = pin.packages.iter().map(ToString::to_string).collect();
+        let target = match (&pin.version, &pin.suite, &pin.source) {
+            (Some(version), None, None) => format!("version {version}"),
+            (None, Some(suite), None) => format!("release n={suite}"),
+            (None, None, Some(source)) => format!("release o={source}"),
+            _ => {
+                return Err(Error::Pin {
+                    name: name.to_string(),
+                });
+            }
+        };
+        let _ = writeln!(
+            text,
+            "Package: {}\nPin: {target}\nPin-Priority: {}\n",
+            packages.join(" "),
+            pin.priority
+        );
+    }
+    Ok(Preferences::parse("debian.pins", text.as_bytes())?)
+}
+
+/// The programs that write the image's file systems, from the image's own suite: the image's bytes must not depend on
+/// the machine that builds it.
+fn tools(manifest: &Manifest) -> Vec<String> {
+    let writer = match manifest.root.file_system {
+        FileSystem::Erofs => "erofs-utils",
+        FileSystem::Squashfs => "squashfs-tools",
+        FileSystem::Ext4 => "e2fsprogs",
+    };
+    vec![writer.to_owned()]
+}
+
+/// Packages with all that they depend on, and nothing else.
+fn closure(universe: &Universe, install: &[String]) -> Result<Vec<Locked>> {
+    let request = Request {
+        install: install.to_vec(),
+        ..Request::default()
+    };
+    let mut scratch = Lock::default();
+    scratch.set_packages(&resolve(universe, &request)?)?;
+    Ok(scratch.packages)
+}
+
+/// The newest versions of the boot programs; what they depend on is not used.
+fn boot_packages(universe: &Universe) -> Result<Vec<Locked>> {
+    BOOT_PACKAGES
+        .iter()
+        .map(|name| {
+            let package =
+                universe
+                    .versions(name, None)
+                    .next()
+                    .ok_or_else(|| Error::NoBootPackage {
+                        package: name,
+                        source_name: archives::BOOT,
+                    })?;
+            Ok(Locked::new(package)?)
+        })
+        .collect()
+}
