@@ -141,6 +141,11 @@ impl Console {
         })
     }
 
+    /// The next whole line of the console, if it comes within `limit`.
+    pub fn next_line(&self, limit: Duration) -> Result<String> {
+        self.wait("a line", limit, Transcript::next_line)
+    }
+
     /// Types `text` and the return key.
     pub fn send_line(&self, text: &str) -> Result<()> {
         self.send(format!("{text}\r").as_bytes())
@@ -164,10 +169,12 @@ impl Console {
         self.shared.lock().milestones.boots().to_vec()
     }
 
-    /// Tells that the machine was reset now: a new boot begins.
-    pub fn mark_reset(&self) {
-        let at = self.origin.elapsed();
-        self.shared.lock().milestones.reset(at);
+    /// A handle for whoever learns of resets.
+    pub fn resets(&self) -> Resets {
+        Resets {
+            shared: Arc::clone(&self.shared),
+            origin: self.origin,
+        }
     }
 
     /// The last lines, for messages.
@@ -233,6 +240,21 @@ impl Console {
         self.interrupt
             .as_ref()
             .is_some_and(|flag| flag.load(Ordering::Relaxed))
+    }
+}
+
+/// Tells a console that its machine was reset, which is seen elsewhere.
+#[derive(Debug)]
+pub struct Resets {
+    shared: Arc<Shared>,
+    origin: Instant,
+}
+
+impl Resets {
+    /// The machine was reset now: a new boot begins.
+    pub fn mark(&self) {
+        let at = self.origin.elapsed();
+        self.shared.lock().milestones.reset(at);
     }
 }
 

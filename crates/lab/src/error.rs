@@ -116,18 +116,22 @@ pub enum Error {
         reason: String,
     },
     /// The variable store could not be written.
-    #[error("cannot prepare the firmware's variables from `{}`: {reason}", template.display())]
+    #[error("cannot prepare the firmware's variables from `{}`", template.display())]
     Variables {
         /// The empty variable store.
         template: PathBuf,
         /// Why.
-        reason: String,
+        #[source]
+        source: bedstone_disk::Error,
     },
 }
 
 impl Error {
     /// Wraps an I/O error with what was being done to which path.
-    pub(crate) fn io(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(
+        action: &'static str,
+        path: impl AsRef<Path>,
+    ) -> impl FnOnce(io::Error) -> Self {
         let path = path.as_ref().to_path_buf();
         move |source| Self::Io {
             action,

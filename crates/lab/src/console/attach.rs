@@ -40,15 +40,16 @@ impl Console {
         let (help, helps) = std::sync::mpsc::channel::<()>();
         let done = AtomicBool::new(false);
         let heard = self.listen();
+        let leaving = &done;
         thread::scope(|scope| {
-            let writer = scope.spawn(|| {
+            let writer = scope.spawn(move || {
                 let mut show = |bytes: &[u8]| {
                     output
                         .write_all(bytes)
                         .and_then(|()| output.flush())
                         .map_err(Error::io("write to", "terminal"))
                 };
-                while !done.load(Ordering::Relaxed) {
+                while !leaving.load(Ordering::Relaxed) {
                     if helps.try_recv().is_ok() {
                         show(HELP)?;
                     }

@@ -40,11 +40,12 @@ pub enum Milestone {
 }
 
 /// The text on a line that shows a milestone.
-const SIGNS: [(Milestone, &str); 6] = [
+const SIGNS: [(Milestone, &str); 7] = [
     (Milestone::BootLoader, "EFI Boot Guard"),
     (Milestone::Kernel, "EFI stub: "),
     (Milestone::Kernel, "Linux version "),
     (Milestone::Init, "Run /init as init process"),
+    (Milestone::Init, "bedstone-init: "),
     (Milestone::UserSpace, "systemd[1]: systemd "),
     (Milestone::UserSpace, "Welcome to "),
 ];
@@ -191,7 +192,10 @@ mod tests {
         };
         push(&mut milestones, "BdsDxe: starting\nEFI Boot Gu");
         push(&mut milestones, "ard v0.22\n");
-        push(&mut milestones, "[    0.000000] Linux version 6.1\n[    0.1] Linux version 6.1\n");
+        push(
+            &mut milestones,
+            "[    0.000000] Linux version 6.1\n[    0.1] Linux version 6.1\n",
+        );
         push(&mut milestones, "Debian\n\nhost login: ");
         push(&mut milestones, "Welcome to a shell\n");
         milestones.reset(Duration::from_secs(10));
@@ -205,6 +209,9 @@ mod tests {
         assert_eq!(first.kernel, Some(2.1));
         assert_eq!(first.at(Milestone::Login), Some(2.8));
         assert_eq!(first.user_space, None);
-        assert_eq!((second.started, second.output, second.login), (10.0, Some(0.5), None));
+        assert_eq!(
+            (second.started, second.output, second.login),
+            (10.0, Some(0.5), None)
+        );
     }
 }

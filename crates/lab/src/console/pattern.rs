@@ -37,7 +37,9 @@ impl Pattern {
     pub fn glob(glob: &str) -> Self {
         Self {
             alternatives: vec![Alternative::Glob(
-                glob.split('*').map(|piece| piece.as_bytes().to_vec()).collect(),
+                glob.split('*')
+                    .map(|piece| piece.as_bytes().to_vec())
+                    .collect(),
             )],
         }
     }
@@ -74,10 +76,13 @@ impl Pattern {
     /// How many bytes before the end of a text without a match may be the beginning of one.
     pub(crate) fn open_end(&self, text: &[u8]) -> usize {
         let line = text.len() - last_line(text);
-        let text = self.alternatives.iter().map(|alternative| match alternative {
-            Alternative::Text(wanted) => wanted.len().saturating_sub(1),
-            Alternative::Glob(_) => line,
-        });
+        let text = self
+            .alternatives
+            .iter()
+            .map(|alternative| match alternative {
+                Alternative::Text(wanted) => wanted.len().saturating_sub(1),
+                Alternative::Glob(_) => line,
+            });
         text.max().unwrap_or(0)
     }
 }
@@ -154,16 +159,24 @@ mod tests {
     use proptest::prelude::*;
 
     fn captures(glob: &str, text: &str) -> Option<Vec<String>> {
-        Pattern::glob(glob).find(text.as_bytes()).map(|found| found.captures)
+        Pattern::glob(glob)
+            .find(text.as_bytes())
+            .map(|found| found.captures)
     }
 
     #[test]
     fn globs_stay_within_a_line() {
         assert_eq!(captures("a*c", "a1\nab c"), Some(vec!["b ".into()]));
         assert_eq!(captures("a*c", "a1\n2c"), None);
-        assert_eq!(captures("slot=* hash=*", "x slot=a hash=12\n"), Some(vec!["a".into(), "12".into()]));
+        assert_eq!(
+            captures("slot=* hash=*", "x slot=a hash=12\n"),
+            Some(vec!["a".into(), "12".into()])
+        );
         assert_eq!(captures("hash=*", "hash=12"), None, "the line may go on");
-        assert_eq!(captures("* login: ", "\nhost login: "), Some(vec!["host".into()]));
+        assert_eq!(
+            captures("* login: ", "\nhost login: "),
+            Some(vec!["host".into()])
+        );
         assert_eq!(captures("plain", "some plain text"), Some(vec![]));
         assert_eq!(captures("*", "\n"), Some(vec![String::new()]));
     }

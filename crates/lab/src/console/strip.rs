@@ -78,11 +78,17 @@ mod tests {
     #[test]
     fn leaves_text() {
         assert_eq!(strip(b"plain\r\n\ttext \xc3\xa4"), "plain\n\ttext \u{e4}");
-        assert_eq!(strip(b"[\x1b[0;32m  OK  \x1b[0m] Started"), "[  OK  ] Started");
+        assert_eq!(
+            strip(b"[\x1b[0;32m  OK  \x1b[0m] Started"),
+            "[  OK  ] Started"
+        );
         assert_eq!(strip(b"\x1b[?2004hroot# \x07\x08"), "root# ");
         assert_eq!(strip(b"a\x1b]3008;start=1\x1b\\b\x1b]0;title\x07c"), "abc");
         assert_eq!(strip(b"\x1b(Ba\x1bMb\x1b7c"), "abc");
-        assert_eq!(strip(b"one\x1b[08;01Htwo\x1b[01;01H\x1b[02;01Hthree"), "one\ntwo\nthree");
+        assert_eq!(
+            strip(b"one\x1b[08;01Htwo\x1b[01;01H\x1b[02;01Hthree"),
+            "one\ntwo\nthree"
+        );
         assert_eq!(strip(b"\x1b]never ended\nnext"), "\nnext");
         assert_eq!(strip(b"\x1b\x1b[1mx"), "x");
     }

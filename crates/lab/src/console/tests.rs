@@ -21,7 +21,9 @@ fn expects_over_time_and_tells_why_not() {
     let found = console.expect(Pattern::glob("* login: "), SECOND).unwrap();
     assert_eq!(found.captures, ["host"]);
     let machine = writer.join().unwrap();
-    let error = console.expect("more", Duration::from_millis(30)).unwrap_err();
+    let error = console
+        .expect("more", Duration::from_millis(30))
+        .unwrap_err();
     assert!(matches!(&error, Error::Timeout { tail, .. } if tail == "host login: "));
     drop(machine);
     let error = console.expect("more", SECOND).unwrap_err();
@@ -39,7 +41,9 @@ fn an_interrupt_ends_the_waiting() {
         flag.store(true, Ordering::Relaxed);
     });
     let begun = Instant::now();
-    let error = console.expect("never", Duration::from_secs(60)).unwrap_err();
+    let error = console
+        .expect("never", Duration::from_secs(60))
+        .unwrap_err();
     assert!(matches!(error, Error::Interrupted(_)));
     assert!(begun.elapsed() < Duration::from_secs(5));
 }
@@ -58,7 +62,10 @@ fn logs_each_line_with_its_time() {
     let text = std::fs::read_to_string(&log).unwrap();
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines.len(), 2);
-    assert!(lines[0].starts_with("[    0.0") && lines[0].ends_with("] one"), "{text}");
+    assert!(
+        lines[0].starts_with("[    0.0") && lines[0].ends_with("] one"),
+        "{text}"
+    );
     assert!(lines[1].ends_with("] two"), "{text}");
 }
 

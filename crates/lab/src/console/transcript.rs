@@ -82,6 +82,15 @@ impl Transcript {
         Some((found, before, matched))
     }
 
+    /// The next whole line after the cursor, without its end, and moves the cursor behind it.
+    pub fn next_line(&mut self) -> Option<String> {
+        let unread = self.unread();
+        let end = unread.iter().position(|byte| *byte == b'\n')?;
+        let line = String::from_utf8_lossy(&unread[..end]).into_owned();
+        self.cursor = self.cursor.max(self.begin) + end as u64 + 1;
+        Some(line)
+    }
+
     /// The last `lines` lines, for error messages.
     pub fn tail(&self, lines: usize) -> String {
         let text = String::from_utf8_lossy(self.since(self.end().saturating_sub(16 << 10)));
@@ -115,6 +124,17 @@ mod tests {
         transcript.push(b"ne");
         let (_, before, _) = transcript.find(&"one".into(), &mut resume).unwrap();
         assert_eq!(before, "\n");
+    }
+
+    #[test]
+    fn gives_lines() {
+        let mut transcript = Transcript::new(1000);
+        transcript.push(b"one\r\n\r\nthr");
+        assert_eq!(transcript.next_line().as_deref(), Some("one"));
+        assert_eq!(transcript.next_line().as_deref(), Some(""));
+        assert_eq!(transcript.next_line(), None);
+        transcript.push(b"ee\n");
+        assert_eq!(transcript.next_line().as_deref(), Some("three"));
     }
 
     #[test]

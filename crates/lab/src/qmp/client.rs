@@ -62,12 +62,18 @@ struct State {
 
 impl Client {
     /// Reads the greeting and leaves capability negotiation, within `limit`.
-    pub fn connect(stream: UnixStream, limit: Duration) -> Result<Self, Error> {
+    ///
+    /// `observe` sees each event as it comes, in the thread that reads, beside whoever takes events from here.
+    pub fn connect(
+        stream: UnixStream,
+        limit: Duration,
+        observe: impl Fn(&Event) + Send + 'static,
+    ) -> Result<Self, Error> {
         let shared = Arc::new(Shared::default());
         let input = stream.try_clone()?;
         let reader = thread::Builder::new().name("qmp".into()).spawn({
             let shared = Arc::clone(&shared);
-            move || read(input, &shared)
+            move || read(input, &shared, &observe)
         })?;
         let mut client = Self {
             stream,
@@ -117,7 +123,8 @@ impl Client {
             SendFlags::NOSIGNAL,
         )
         .map_err(std::io::Error::from)?;
-        self.stream.write_all(line.get(sent..).unwrap_or_default())?;
+        self.stream
+            .write_all(line.get(sent..).unwrap_or_default())?;
         self.answer("getfd", id, limit).map(drop)
     }
 
@@ -277,7 +284,7 @@ impl Shared {
     }
 }
 
-fn read(mut stream: UnixStream, shared: &Shared) {
+fn read(mut stream: UnixStream, shared: &Shared, observe: &dyn Fn(&Event)) {
     let begun = Instant::now();
     let mut framer = Framer::default();
     let mut buffer = vec![0; 1 << 16];
@@ -305,7 +312,9 @@ fn read(mut stream: UnixStream, shared: &Shared) {
                         state.events.pop_front();
                     }
                     let at = begun.elapsed();
-                    state.events.push_back(Event { name, data, at });
+                    let event = Event { name, data, at };
+                    observe(&event);
+                    state.events.push_back(event);
                 }
                 answer => state.answers.push(answer),
             }

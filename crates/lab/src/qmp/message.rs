@@ -145,13 +145,22 @@ mod tests {
         let Message::Event { name, data } = Message::parse(event).unwrap() else {
             panic!("an event");
         };
-        assert_eq!((name.as_str(), &data["reason"]), ("RESET", &"guest-reset".into()));
+        assert_eq!(
+            (name.as_str(), &data["reason"]),
+            ("RESET", &"guest-reset".into())
+        );
     }
 
     #[test]
     fn refuses_what_is_no_message() {
         for line in [
-            "", "1", "[]", "{}", "{\"event\": 1}", "{\"error\": {}}", "{\"QMP\": {}}",
+            "",
+            "1",
+            "[]",
+            "{}",
+            "{\"event\": 1}",
+            "{\"error\": {}}",
+            "{\"QMP\": {}}",
             "{\"event\": \"X\", \"data\": []}",
         ] {
             assert!(Message::parse(line.as_bytes()).is_err(), "{line}");

@@ -21,7 +21,7 @@ fn peer(
             }
         }
     });
-    (Client::connect(ours, SECOND), thread)
+    (Client::connect(ours, SECOND, |_| ()), thread)
 }
 
 fn id(line: &str) -> u64 {
@@ -43,7 +43,9 @@ fn matches_answers_to_commands_between_events() {
     assert_eq!(client.execute("a", Value::Null, SECOND).unwrap(), 2);
     assert_eq!(client.execute("b", json!({}), SECOND).unwrap(), 3);
     let event = client
-        .wait_event("the second reset", SECOND, |event| event.reason() == Some("r2"))
+        .wait_event("the second reset", SECOND, |event| {
+            event.reason() == Some("r2")
+        })
         .unwrap();
     assert_eq!(event.name, "RESET");
     assert_eq!(client.take_events().len(), 1);
@@ -53,7 +55,9 @@ fn matches_answers_to_commands_between_events() {
 fn tells_refusal_silence_and_closing_apart() {
     let (client, _thread) = peer(|line| match id(line) {
         1 => Some("{\"return\": {}, \"id\": 1}\n".into()),
-        2 => Some("{\"error\": {\"class\": \"GenericError\", \"desc\": \"no\"}, \"id\": 2}\n".into()),
+        2 => {
+            Some("{\"error\": {\"class\": \"GenericError\", \"desc\": \"no\"}, \"id\": 2}\n".into())
+        }
         3 => Some(String::new()),
         _ => None,
     });
