@@ -33,23 +33,23 @@ const VOLATILE_ETC: &str = "/run/bedstone/etc-overlay";
 
 /// PID 1: ends in the new root's program, or in a restart.
 pub(crate) fn main(arguments: impl Iterator<Item = OsString>) {
+    let begun = Instant::now();
+    let mounted = mounts::kernel();
     let mut start = Start {
-        begun: Instant::now(),
-        console: None,
+        begun,
+        console: Console::open(),
         means: Means::default(),
         warnings: Vec::new(),
         times: Vec::new(),
     };
-    let result = start.run(arguments);
-    let console = start.console.take().unwrap_or_else(Console::open);
-    if let Err(error) = result {
-        start.means.give_up(&console, &error.to_string());
+    if let Err(error) = mounted.and_then(|()| start.run(arguments)) {
+        start.means.give_up(&start.console, &error.to_string());
     }
 }
 
 struct Start {
     begun: Instant,
-    console: Option<Console>,
+    console: Console,
     means: Means,
     warnings: Vec<String>,
     times: Vec<(&'static str, Duration)>,
@@ -57,14 +57,12 @@ struct Start {
 
 impl Start {
     fn run(&mut self, arguments: impl Iterator<Item = OsString>) -> Result<()> {
-        mounts::kernel()?;
-        let console = self.console.insert(Console::open());
         let line =
             fs::read_to_string("/proc/cmdline").map_err(Error::io("read", "/proc/cmdline"))?;
         let parameters = Parameters::parse(&line)?;
         self.means.root_hash = Some(parameters.root.hash.to_string());
         let events = uevent::Socket::open().map_err(Error::io("open", "netlink"))?;
-        modules::load(console)?;
+        modules::load(&self.console)?;
         self.done("modules");
         let disk = Disk::wait(parameters.disk, &events)?;
         drop(events);
@@ -73,7 +71,7 @@ impl Start {
         }
         self.done("disk");
 
-        let running = self.find_slot(&disk, &parameters)?;
+        let running = self.find_slot(&disk, &parameters);
         let partition = disk.partition(running.slot.root_partition())?;
         let device = root::open(running.slot, partition, &parameters.root)?;
         root::mount(running.slot, partition, &device, &parameters.root)?;
@@ -81,13 +79,13 @@ impl Start {
         mounts::kernel_in(root)?;
         self.done("root");
 
-        let data = Data::open(&disk, parameters.data, self.console())?;
+        let data = Data::open(&disk, parameters.data, &self.console)?;
         if let State::Volatile(reason) = &data.state {
             self.warn(format!("data partition not in use: {reason}"));
         }
         self.done("data");
         let last_failure = self.take_failure(&data);
-        self.fill(root, &data, &parameters)?;
+        self.fill(root, &parameters)?;
         self.done("filled");
 
         // Errors above may be another's fault; a corrupt block is the slot's.
@@ -114,10 +112,10 @@ impl Start {
             times: &self.times,
         };
         if let Err(error) = status.write() {
-            self.console().warn(error.to_string());
+            self.console.warn(error.to_string());
         }
         let short = &hash[..12];
-        self.console().info(format!(
+        self.console.info(format!(
             "slot {}, root {short} verified ({}), data {}, {:.2} s",
             running.slot,
             partition.path.display(),
@@ -128,12 +126,8 @@ impl Start {
         switch::into_root(program, arguments)
     }
 
-    fn console(&mut self) -> &Console {
-        self.console.get_or_insert_with(Console::open)
-    }
-
     fn warn(&mut self, text: String) {
-        self.console().warn(&text);
+        self.console.warn(&text);
         self.warnings.push(text);
     }
 
@@ -142,7 +136,7 @@ impl Start {
     }
 
     /// Finds out which slot is running, and opens what is needed to leave it.
-    fn find_slot(&mut self, disk: &Disk, parameters: &Parameters) -> Result<Running> {
+    fn find_slot(&mut self, disk: &Disk, parameters: &Parameters) -> Running {
         match mounts::efi_variables() {
             Ok(true) => self.means.variables = Variables::open(mounts::EFI_VARIABLES).ok(),
             Ok(false) => {}
@@ -173,7 +167,18 @@ impl Start {
             (Ok(own), Ok(other)) => self.means.boot = Some(BootPartitions { own, other }),
             (Err(error), _) | (_, Err(error)) => self.warn(error.to_string()),
         }
-        Ok(running)
+        let boot = self
+            .means
+            .boot
+            .as_ref()
+            .filter(|_| running.source.is_firmware());
+        if boot.is_some_and(BootPartitions::other_is_preferred) {
+            let other = running.slot.other();
+            self.warn(format!(
+                "the boot loader prefers slot {other}, which did not start"
+            ));
+        }
+        running
     }
 
     /// The failure that an earlier start recorded; from now on it is kept on the data partition.
@@ -187,12 +192,12 @@ impl Start {
                 self.warn(format!("cannot keep the last failure: {error}"));
             }
         }
-        self.console().warn(format!("last failure: {failure}"));
+        self.console.warn(format!("last failure: {failure}"));
         Some(failure)
     }
 
     /// Puts everything writable into the root at `root`.
-    fn fill(&mut self, root: &Path, data: &Data, parameters: &Parameters) -> Result<()> {
+    fn fill(&mut self, root: &Path, parameters: &Parameters) -> Result<()> {
         let var = root.join("var");
         let mounted = Path::new(data::MOUNTED);
         let home = root.join("home");
@@ -212,7 +217,7 @@ impl Start {
         match added {
             Ok(0) => {}
             Ok(count) => self
-                .console()
+                .console
                 .info(format!("/var: {count} additions from the image")),
             Err(error) => self.warn(format!("/var is incomplete: {error}")),
         }

@@ -179,7 +179,7 @@ fn read(device: &Path) -> Result<Content> {
     let mut head = vec![0; data_partition::HEAD];
     let mut tail = [0; data_partition::TAIL_MARK];
     file.read_exact_at(&mut head, 0)
-        .and_then(|()| file.read_exact_at(&mut tail, size - tail.len() as u64))
+        .and_then(|()| file.read_exact_at(&mut tail, size - data_partition::TAIL_MARK as u64))
         .map_err(Error::io("read", device))?;
     Ok(data_partition::judge(&head, &tail))
 }

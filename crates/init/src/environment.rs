@@ -65,6 +65,18 @@ impl Medium for Device {
 }
 
 impl<S: Medium> BootPartitions<S> {
+    /// Whether the boot loader, asked again, would choose the other slot. Then that one was chosen this time too, and its
+    /// kernel was refused or missing, so that the firmware went on to this one.
+    ///
+    /// A slot under test is not asked about: the boot loader's next choice is then another on purpose.
+    pub(crate) fn other_is_preferred(&self) -> bool {
+        let (Ok(own), Ok(other)) = (read(&self.own), read(&self.other)) else {
+            return false;
+        };
+        let testing = Environment::from_bytes(&own).is_ok_and(|own| own.state == State::Testing);
+        !testing && chooses_second(&own, &other)
+    }
+
     /// Marks the running slot's environment as failed, so that the boot loader starts the other slot, if that one is
     /// usable: a valid environment, confirmed or new, with its kernel in place, and what the boot loader would choose.
     ///
@@ -82,17 +94,18 @@ impl<S: Medium> BootPartitions<S> {
         if bgenv::is_valid(&own) {
             bgenv::set_state(&mut own, State::Failed, 0).map_err(|error| error.to_string())?;
         }
-        for order in [[&own, &other], [&other, &own]] {
-            let environments = order.map(|bytes| Some(bytes.as_slice()));
-            let decision = bgenv::select(&environments, Loader::Since0_20);
-            if decision.boots.map(|volume| order[volume]) != Some(&other) {
-                let reason = "the boot loader would not choose it".to_owned();
-                return Ok(Left::Stay(reason));
-            }
+        if !chooses_second(&own, &other) {
+            return Ok(Left::Stay("the boot loader would not choose it".to_owned()));
         }
         write(&mut self.own, &own)?;
         Ok(Left::ForOther)
     }
+}
+
+/// Whether the boot loader chooses the second of two environments, in whichever order the firmware lists them.
+fn chooses_second(first: &[u8], second: &[u8]) -> bool {
+    let chosen = |one, two| bgenv::select(&[Some(one), Some(two)], Loader::Since0_20).boots;
+    chosen(first, second) == Some(1) && chosen(second, first) == Some(0)
 }
 
 /// The other slot's environment, if the slot can be started.

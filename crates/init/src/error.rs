@@ -20,11 +20,6 @@ pub(crate) enum Error {
         seconds: u64,
         seen: String,
     },
-    #[error("disk `{disk}`: {source}")]
-    Disk {
-        disk: String,
-        source: bedstone_disk::Error,
-    },
     #[error("root file system of slot {slot} on `{device}`: {reason}")]
     Root {
         slot: Slot,

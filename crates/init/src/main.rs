@@ -19,7 +19,7 @@
 //! - [`failure`]: what is said, kept and done when a slot cannot go on.
 //! - [`watcher`]: the process that stays and watches for corrupt blocks.
 //! - [`efi`]: EFI variables: boot entries, the last failure.
-//! - [`status`]: `/run/bedstone/boot.json`.
+//! - [`status`]: what is told of a start, in `/run/bedstone/boot.json`.
 
 mod boot;
 mod console;

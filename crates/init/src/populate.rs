@@ -60,6 +60,9 @@ pub(crate) fn add(data: &Path, image: &str, sources: &[Source<'_>]) -> Result<us
     let list = additions.list;
     flush(data)?;
     for (copy, target) in &list {
+        if let Some(parent) = target.parent() {
+            fs::create_dir_all(parent).map_err(Error::io("create", parent))?;
+        }
         fs::rename(copy, target).map_err(Error::io("create", target))?;
     }
     fs::remove_dir_all(&staging).map_err(Error::io("remove", &staging))?;

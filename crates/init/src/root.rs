@@ -1,3 +1,4 @@
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::path::Path;
 
@@ -138,10 +139,14 @@ fn check_superblock(partition: &Partition, root: &RootArguments) -> Result<(), S
 /// it. Without an optional argument a corrupt block is an I/O error.
 fn table(partition: &Partition, root: &RootArguments) -> dm::Target {
     let superblock = root.superblock();
-    let salt = match superblock.salt.as_slice() {
-        [] => "-".to_owned(),
-        salt => salt.iter().map(|byte| format!("{byte:02x}")).collect(),
-    };
+    let mut salt = String::new();
+    for byte in &superblock.salt {
+        // Writing to a string cannot fail.
+        let _ = write!(salt, "{byte:02x}");
+    }
+    if salt.is_empty() {
+        salt.push('-');
+    }
     let device = &partition.device;
     dm::Target {
         sectors: superblock.data_blocks * u64::from(superblock.data_block_size) / 512,

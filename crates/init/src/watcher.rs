@@ -42,7 +42,10 @@ const READING_TIME: Duration = Duration::from_secs(1);
 
 /// Starts the watcher and waits until it watches.
 pub(crate) fn start(running: Running, disk: &Disk, device: &str, root_hash: &str) -> Result<()> {
-    let path = |slot: Slot| Ok(disk.partition(slot.boot_partition())?.path.as_os_str());
+    let path = |slot: Slot| {
+        let partition = disk.partition(slot.boot_partition())?;
+        Ok::<_, Error>(partition.path.as_os_str())
+    };
     let mut child = Command::new("/proc/self/exe")
         .arg0(NAME)
         .args([running.slot.to_string(), running.source.to_string()])
@@ -137,20 +140,16 @@ impl Watch {
         rustix::io::write(rustix::stdio::stdout(), READY).map_err(Error::io("write", "pipe"))?;
         // The writing end would keep nothing waiting, but nothing reads it any more either.
         self.ensure_boot_entries(&means, console);
-        loop {
-            let reason = self.wait_for_corruption(&events)?;
-            if let Outcome::NextStarts(_) = means.leave(console, &reason) {
-                thread::sleep(READING_TIME);
-                failure::restart(console);
-            }
-            // The same block would be corrupt after a restart too. What reads it gets an error, so the system stays up
-            // for what it still can do, and says what is wrong.
-            keep(&means, &reason, console);
-            console.error(
-                "the system stays up without the corrupt blocks; write a good image to this slot",
-            );
-            self.ignore(&events)?;
+        let reason = self.wait_for_corruption(&events)?;
+        if let Outcome::NextStarts(_) = means.leave(console, &reason) {
+            thread::sleep(READING_TIME);
+            failure::restart(console);
         }
+        // The same block would be corrupt after a restart too. What reads it gets an error, so the system stays up for
+        // what it still can do, says what is wrong, and the watch is over.
+        keep(&means, &reason, console);
+        console.error("the system stays up without it; write a good image to this slot");
+        Ok(())
     }
 
     fn means(&self, console: &Console) -> Means {
@@ -199,7 +198,8 @@ impl Watch {
     fn wait_for_corruption(&self, events: &Socket) -> Result<String> {
         loop {
             // What happened before the socket was there, or when it overflowed, shows in the device's state.
-            if self.is_corrupt()? {
+            let control = dm::Control::open().map_err(Error::io("open", "/dev/mapper/control"))?;
+            if is_corrupt(&control)? {
                 return Ok(format!(
                     "the root file system on {} is corrupt",
                     self.device
@@ -221,11 +221,6 @@ impl Watch {
         }
     }
 
-    fn is_corrupt(&self) -> Result<bool> {
-        let control = dm::Control::open().map_err(Error::io("open", "/dev/mapper/control"))?;
-        is_corrupt(&control)
-    }
-
     /// The block that an event reports: `DM_VERITY_ERR_BLOCK_NR=kind,number` (Linux `drivers/md/dm-verity-target.c`).
     fn corrupt_block(&self, event: &Uevent) -> Option<String> {
         let device = event.get("DEVNAME")?;
@@ -235,15 +230,6 @@ impl Watch {
         let (kind, number) = event.get("DM_VERITY_ERR_BLOCK_NR")?.split_once(',')?;
         let kind = if kind == "0" { "data" } else { "hash" };
         Some(format!("{kind} block {number}"))
-    }
-
-    /// Lets events pass by for good.
-    fn ignore(&self, events: &Socket) -> Result<()> {
-        loop {
-            let mut fds = [PollFd::new(events, PollFlags::IN)];
-            rustix::event::poll(&mut fds, None).map_err(Error::io("wait for", "netlink"))?;
-            while let Ok(Some(_)) = events.receive() {}
-        }
     }
 }
 

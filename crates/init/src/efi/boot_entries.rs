@@ -70,7 +70,7 @@ fn wanted(table: &Table) -> bedstone_disk::Result<[LoadOption; 3]> {
         let partition = table.partition(partition)?;
         let (start, size) = (partition.start / gpt::SECTOR, partition.size / gpt::SECTOR);
         let path = DevicePath::file(partition.number, start, size, partition.guid, file);
-        Ok(LoadOption::active(description, path))
+        Ok::<_, bedstone_disk::Error>(LoadOption::active(description, path))
     };
     Ok([
         entry("EFI Boot Guard", "esp", BOOT_LOADER)?,
@@ -93,17 +93,16 @@ fn plan(
                 found.path == option.path && found.attributes & LoadOption::ACTIVE != 0
             })
         });
-        let number = match same {
-            Some((number, _)) => *number,
-            None => {
-                let free = (0..=u16::MAX)
-                    .find(|number| !entries.contains_key(number) && !numbers.contains(number));
-                let number = free.unwrap_or(u16::MAX);
-                let content = option.encode()?;
-                plan.create
-                    .push((number, option.description.clone(), content));
-                number
-            }
+        let number = if let Some((number, _)) = same {
+            *number
+        } else {
+            let number = (0..=u16::MAX)
+                .find(|number| !entries.contains_key(number) && !numbers.contains(number))
+                .unwrap_or(u16::MAX);
+            let content = option.encode()?;
+            plan.create
+                .push((number, option.description.clone(), content));
+            number
         };
         numbers.push(number);
     }

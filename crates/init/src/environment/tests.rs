@@ -135,6 +135,27 @@ fn stays_where_the_other_would_not_start() {
 }
 
 #[test]
+fn tells_that_the_other_was_passed_over() {
+    let cases = [
+        (environment(5, State::Ok), environment(4, State::Ok), false),
+        (environment(4, State::Ok), environment(5, State::Ok), true),
+        (
+            environment(5, State::Testing),
+            environment(4, State::Ok),
+            false,
+        ),
+        (
+            environment(0, State::Failed),
+            environment(4, State::Ok),
+            true,
+        ),
+    ];
+    for (own, other, preferred) in cases {
+        assert_eq!(partitions(&own, &other).other_is_preferred(), preferred);
+    }
+}
+
+#[test]
 fn an_invalid_own_environment_is_left_alone() {
     let mut own = environment(5, State::Ok).to_bytes().unwrap();
     own[3] ^= 1;
