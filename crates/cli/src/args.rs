@@ -192,13 +192,13 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     pub(crate) until_login: bool,
 
-    /// Forward this port on 127.0.0.1 to the guest's ssh [default: a free one]
-    #[arg(long, value_name = "PORT")]
-    pub(crate) ssh_port: Option<u16>,
-
-    /// Attach a watchdog device
+    /// No network; otherwise a free port on 127.0.0.1 leads to the guest's ssh
     #[arg(long)]
-    pub(crate) watchdog: bool,
+    pub(crate) no_network: bool,
+
+    /// No watchdog device; EFI Boot Guard stops when its environment asks for one
+    #[arg(long)]
+    pub(crate) no_watchdog: bool,
 
     /// Memory in MiB
     #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(256..))]

@@ -6,6 +6,7 @@ mod generate;
 mod kernel;
 mod lock;
 mod product;
+mod run;
 
 use crate::args::Command;
 use crate::context::{Context, print};
@@ -18,6 +19,7 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<()> {
         Command::Completions { shell } => generate::completions(shell),
         Command::Generate { output } => generate::all(&output),
         Command::Lock(arguments) => lock::run(&arguments, context),
+        Command::Run(arguments) => run::run(&arguments, context),
         Command::Kernel(command) => kernel::run(&command, context),
         Command::Schema => {
             let mut schema = serde_json::to_string_pretty(bedstone_image::manifest::schema())

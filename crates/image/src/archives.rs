@@ -62,7 +62,13 @@ pub fn archives(manifest: &Manifest, mirrors: &Mirrors, keyring: &SignedBy) -> A
         .filter(|(_, _, wanted)| *wanted)
         .map(|(suffix, label, _)| {
             let name = format!("{DEBIAN}{suffix}");
-            own(name, format!("{suite}{suffix}"), label, components.clone(), expired)
+            own(
+                name,
+                format!("{suite}{suffix}"),
+                label,
+                components.clone(),
+                expired,
+            )
         })
         .collect();
     image.extend(debian.sources.iter().map(|(name, source)| Source {

@@ -4,9 +4,9 @@ mod indexes;
 
 use std::fmt::Write as _;
 
+use bedstone_deb::index::Universe;
 use bedstone_deb::lock::{self, Lock, Locked};
 use bedstone_deb::resolve::{Base, Preferences, Request, Solution, resolve};
-use bedstone_deb::index::Universe;
 
 pub use indexes::{Indexes, Repositories};
 
@@ -123,7 +123,12 @@ pub fn request(product: &Product) -> Result<Request> {
     // What our /init runs from the verified root.
     let needed: &[&str] = match manifest.partitions.data_encryption {
         DataEncryption::None => &["e2fsprogs"],
-        DataEncryption::Tpm2 => &["e2fsprogs", "cryptsetup-bin", "systemd", "libtss2-esys-3.0.2-0"],
+        DataEncryption::Tpm2 => &[
+            "e2fsprogs",
+            "cryptsetup-bin",
+            "systemd",
+            "libtss2-esys-3.0.2-0",
+        ],
     };
     for name in needed {
         if !install.iter().any(|known| known == name) {

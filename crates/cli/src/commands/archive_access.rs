@@ -83,7 +83,9 @@ pub(crate) fn refuse(error: bedstone_image::Error) -> Failure {
     use bedstone_deb::Error as DebError;
     use bedstone_image::Error as ImageError;
     let (kind, hint) = match &error {
-        ImageError::Interrupted | ImageError::Deb(DebError::Interrupted) => (Kind::Interrupted, None),
+        ImageError::Interrupted | ImageError::Deb(DebError::Interrupted) => {
+            (Kind::Interrupted, None)
+        }
         ImageError::Deb(DebError::Unsatisfiable(_)) => (Kind::Input, None),
         ImageError::Deb(DebError::Offline { .. }) => (
             Kind::Failed,
@@ -91,7 +93,9 @@ pub(crate) fn refuse(error: bedstone_image::Error) -> Failure {
         ),
         ImageError::Deb(DebError::Superseded { .. }) => (
             Kind::Failed,
-            Some("take its successor with `bedstone lock --upgrade PKG`, or point the manifest at an archive that keeps old packages"),
+            Some(
+                "take its successor with `bedstone lock --upgrade PKG`, or point the manifest at an archive that keeps old packages",
+            ),
         ),
         ImageError::UnknownPackage(_) | ImageError::Pin { .. } => (Kind::Input, None),
         _ => (Kind::Failed, None),

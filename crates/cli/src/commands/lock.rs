@@ -17,10 +17,11 @@ pub(crate) fn run(arguments: &LockArgs, context: &Context) -> Result<()> {
     let store = Store::open(context.store_directory()?)?;
     let previous = read_if_there(&path)?;
     if arguments.check && previous.is_none() {
-        return Err(
-            Failure::new(Kind::CheckSaysNo, format!("`{}` does not exist", path.display()))
-                .hint("run `bedstone lock`"),
-        );
+        return Err(Failure::new(
+            Kind::CheckSaysNo,
+            format!("`{}` does not exist", path.display()),
+        )
+        .hint("run `bedstone lock`"));
     }
     let upgrade = match arguments.upgrade.as_deref() {
         None => Upgrade::Nothing,
