@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use crate::keyring::RefusedSignature;
 use crate::{archive, deb822, explain, lock, relation, release, resolve, version};
 
@@ -117,6 +119,73 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// A file does not exist at any of its addresses.
+    #[error("`{address}` does not exist")]
+    NotFound {
+        /// The address that was tried first.
+        address: String,
+    },
+    /// A locked package is gone from its archive.
+    #[error(
+        "`{name}` is no longer at `{address}`: superseded in the archive; run `bedstone lock --upgrade`"
+    )]
+    Superseded {
+        /// Name and version of the package.
+        name: String,
+        /// The address that was tried first.
+        address: String,
+    },
+    /// A server cannot be reached, or does not do its work.
+    #[error("cannot fetch `{address}`: {reason}")]
+    Network {
+        /// The address.
+        address: String,
+        /// The reason that the server or the system gave.
+        reason: String,
+    },
+    /// A file does not have the digest that was promised.
+    #[error("`{address}` was altered: expected sha256:{expected}, got sha256:{actual}")]
+    WrongContent {
+        /// Where it came from.
+        address: String,
+        /// The digest that was promised.
+        expected: bedstone_store::Digest,
+        /// The digest it has.
+        actual: bedstone_store::Digest,
+    },
+    /// A file does not have the length that was promised.
+    #[error("`{address}` was altered: expected {expected} bytes, got {actual} or more")]
+    WrongSize {
+        /// Where it came from.
+        address: String,
+        /// The length that was promised, in bytes.
+        expected: u64,
+        /// The length announced, or the number of bytes after which reading was given up.
+        actual: u64,
+    },
+    /// An index is not listed, or not what is listed.
+    #[error("`{what}` {reason}")]
+    Index {
+        /// Its path.
+        what: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Something is missing, and the network must not be used.
+    #[error("`{what}` is not in the store, and fetching is switched off")]
+    Offline {
+        /// What is missing.
+        what: String,
+    },
+    /// The disk, or the quota on it, is full.
+    #[error("the disk is full: cannot write `{}`", path.display())]
+    DiskFull {
+        /// The file that was being written; it was removed.
+        path: PathBuf,
+    },
+    /// The caller asked to end.
+    #[error("interrupted; what was fetched is kept, and the next run continues from there")]
+    Interrupted,
     /// The store, or a file, could not be read or written.
     #[error(transparent)]
     Store(#[from] bedstone_store::Error),

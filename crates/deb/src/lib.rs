@@ -8,6 +8,7 @@
 //! Repositories:
 //! - [`sources`]: repositories, mirrors, the host's apt configuration, directories of packages.
 //! - [`keyring`]: who may sign, and which signatures count; [`release`]: Release files, verified.
+//! - [`fetch`]: indexes and packages, into the store.
 //!
 //! Resolution:
 //! - [`index`]: many `Packages` files as one [`Universe`](index::Universe) of packages.
@@ -20,6 +21,7 @@ mod compression;
 pub mod deb822;
 mod error;
 pub mod explain;
+pub mod fetch;
 #[cfg(test)]
 mod gpg;
 pub mod index;

@@ -1,0 +1,244 @@
+//! One request: `http:`, `https:` or `file:`.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use ureq::http::Response;
+use ureq::http::header::HeaderName;
+use ureq::tls::{RootCerts, TlsConfig};
+use ureq::{Agent, Body, Proxy};
+
+use super::Options;
+use crate::error::{Error, Result};
+
+/// What a server said to tell this version of a file from later ones.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Validators {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) etag: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) last_modified: Option<String>,
+}
+
+/// The answer to a request.
+pub(super) enum Answer {
+    /// The content, from `offset` on.
+    Content {
+        reader: Box<dyn Read>,
+        /// Where the content begins: what was asked for, or 0 when the server sends everything.
+        offset: u64,
+        /// Length of the whole file, where it is told.
+        total: Option<u64>,
+        validators: Validators,
+    },
+    /// The version that the validators stand for is still the current one.
+    NotModified,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// There is no such file.
+    NotFound,
+    /// Another try may help.
+    Transient(String),
+    /// Another try will not help.
+    Permanent(String),
+    /// The run as a whole cannot go on.
+    Fatal(Error),
+}
+
+/// Connections, kept open between requests.
+#[derive(Debug)]
+pub(super) struct Transport {
+    http: Agent,
+    https: Agent,
+    /// For hosts that are reached without a proxy.
+    direct: Agent,
+    direct_hosts: Vec<String>,
+}
+
+impl Transport {
+    pub(super) fn new(options: &Options) -> Result<Self> {
+        Ok(Self {
+            http: agent(options, options.http_proxy.as_deref())?,
+            https: agent(options, options.https_proxy.as_deref())?,
+            direct: agent(options, None)?,
+            direct_hosts: options.no_proxy.clone(),
+        })
+    }
+
+    /// Asks for `address` from byte `offset` on, or for a version other than the one of `known`.
+    pub(super) fn get(
+        &self,
+        address: &str,
+        offset: u64,
+        known: Option<&Validators>,
+    ) -> Result<Answer, Failure> {
+        if let Some(path) = address.strip_prefix("file://") {
+            return open(Path::new(path), offset);
+        }
+        let mut request = self.agent(address).get(address);
+        if offset > 0 {
+            request = request.header("Range", format!("bytes={offset}-"));
+        }
+        if let Some(known) = known {
+            // Caches on the way must ask as well.
+            request = request.header("Cache-Control", "max-age=0");
+            if let Some(etag) = &known.etag {
+                request = request.header("If-None-Match", etag);
+            } else if let Some(time) = &known.last_modified {
+                request = request.header("If-Modified-Since", time);
+            }
+        }
+        let response = request.call().map_err(|error| failure(&error))?;
+        answer(response, offset)
+    }
+
+    fn agent(&self, address: &str) -> &Agent {
+        let (scheme, rest) = address.split_once("://").unwrap_or_default();
+        let authority = rest.split('/').next().unwrap_or_default();
+        let authority = authority.rsplit('@').next().unwrap_or_default();
+        let host = authority.split(':').next().unwrap_or_default();
+        if self.direct_hosts.iter().any(|entry| covers(entry, host)) {
+            &self.direct
+        } else if scheme == "https" {
+            &self.https
+        } else {
+            &self.http
+        }
+    }
+}
+
+/// Whether an entry of `no_proxy` stands for a host: `*`, the host itself or a domain it is in.
+fn covers(entry: &str, host: &str) -> bool {
+    let entry = entry.trim_start_matches("*.").trim_start_matches('.');
+    entry == "*"
+        || host == entry
+        || host
+            .strip_suffix(entry)
+            .is_some_and(|rest| rest.ends_with('.') && !entry.is_empty())
+}
+
+fn agent(options: &Options, proxy: Option<&str>) -> Result<Agent> {
+    let proxy = match proxy {
+        Some(proxy) => Some(Proxy::new(proxy).map_err(|error| Error::Network {
+            address: proxy.to_owned(),
+            reason: format!("not a usable proxy: {error}"),
+        })?),
+        None => None,
+    };
+    let mut tls = TlsConfig::builder();
+    if let Some(pem) = &options.certificates {
+        let certificates: Vec<_> = ureq::tls::parse_pem(pem)
+            .filter_map(|item| match item {
+                Ok(ureq::tls::PemItem::Certificate(certificate)) => Some(certificate),
+                _ => None,
+            })
+            .collect();
+        tls = tls.root_certs(RootCerts::from(certificates));
+    }
+    Ok(Agent::config_builder()
+        .http_status_as_error(false)
+        .proxy(proxy)
+        .tls_config(tls.build())
+        .timeout_connect(Some(options.timeout))
+        .timeout_recv_response(Some(options.timeout))
+        .timeout_per_read(Some(options.timeout))
+        .max_idle_connections_per_host(options.connections)
+        .user_agent(concat!("bedstone/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .into())
+}
+
+fn answer(response: Response<Body>, offset: u64) -> Result<Answer, Failure> {
+    let header = |name: HeaderName| {
+        let value = response.headers().get(name)?;
+        value.to_str().ok().map(str::to_owned)
+    };
+    let validators = Validators {
+        etag: header(ureq::http::header::ETAG),
+        last_modified: header(ureq::http::header::LAST_MODIFIED),
+    };
+    let length = response.body().content_length();
+    let (offset, total) = match response.status().as_u16() {
+        200 => (0, length),
+        206 => {
+            // `bytes FIRST-LAST/TOTAL`
+            let range = header(ureq::http::header::CONTENT_RANGE).unwrap_or_default();
+            let first = range
+                .strip_prefix("bytes ")
+                .and_then(|range| range.split('-').next())
+                .and_then(|first| first.parse().ok());
+            if first != Some(offset) {
+                let reason = format!("sent the range `{range}` instead of the one asked for");
+                return Err(Failure::Permanent(reason));
+            }
+            (offset, length.map(|length| offset + length))
+        }
+        304 => return Ok(Answer::NotModified),
+        404 | 410 => return Err(Failure::NotFound),
+        code => {
+            let reason = format!("the server answered {}", response.status());
+            return Err(match code {
+                408 | 425 | 429 | 500..=599 => Failure::Transient(reason),
+                _ => Failure::Permanent(reason),
+            });
+        }
+    };
+    Ok(Answer::Content {
+        reader: Box::new(response.into_body().into_reader()),
+        offset,
+        total,
+        validators,
+    })
+}
+
+fn failure(error: &ureq::Error) -> Failure {
+    let reason = error.to_string();
+    match error {
+        ureq::Error::Io(_)
+        | ureq::Error::Timeout(_)
+        | ureq::Error::HostNotFound
+        | ureq::Error::ConnectionFailed
+        | ureq::Error::Protocol(_) => Failure::Transient(reason),
+        _ => Failure::Permanent(reason),
+    }
+}
+
+fn open(path: &Path, offset: u64) -> Result<Answer, Failure> {
+    let result = File::open(path).and_then(|mut file| {
+        let total = file.metadata()?.len();
+        let offset = file.seek(SeekFrom::Start(offset.min(total)))?;
+        Ok((file, offset, total))
+    });
+    match result {
+        Ok((file, offset, total)) => Ok(Answer::Content {
+            reader: Box::new(file),
+            offset,
+            total: Some(total),
+            validators: Validators::default(),
+        }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Failure::NotFound),
+        Err(error) => Err(Failure::Permanent(error.to_string())),
+    }
+}
+
+/// Joins a base address and a path of a repository. What addresses treat specially is escaped.
+pub(super) fn address(base: &str, path: &str) -> String {
+    let base = base.trim_end_matches('/');
+    if base.starts_with("file:") {
+        return format!("{base}/{path}");
+    }
+    let mut address = format!("{base}/");
+    for byte in path.bytes() {
+        if byte.is_ascii_alphanumeric() || b"/-._~+:=@!$&'()*,;".contains(&byte) {
+            address.push(char::from(byte));
+        } else {
+            address.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    address
+}
