@@ -14,6 +14,7 @@
 //! - [`model`]: from a disk image to which slot boots and whether it is intact.
 //! - [`storage`], [`content`]: what the modules above read and write.
 
+pub mod assemble;
 pub mod bgenv;
 pub mod bmap;
 pub mod compress;
@@ -23,6 +24,8 @@ mod error;
 pub mod fat;
 pub mod gpt;
 pub mod guid;
+pub mod layout;
+pub mod model;
 pub mod qcow2;
 pub mod sparse;
 pub mod storage;
