@@ -17,6 +17,7 @@
 //! - [`sparse`], [`bmap`], [`qcow2`], [`compress`]: forms in which an image travels.
 //! - [`storage`], [`content`]: what the modules above read and write.
 
+pub mod assemble;
 pub mod authenticode;
 pub mod bgenv;
 pub mod bmap;
@@ -29,6 +30,8 @@ mod error;
 pub mod fat;
 pub mod gpt;
 pub mod guid;
+pub mod layout;
+pub mod model;
 pub mod pe;
 pub mod qcow2;
 pub mod sparse;
