@@ -110,7 +110,9 @@ pub enum Error {
         last: u32,
     },
     /// The host's clock is behind the packages: files made now would look older than they may.
-    #[error("the clock of this machine is before the packages' newest file ({newest} s since 1970); set it")]
+    #[error(
+        "the clock of this machine is before the packages' newest file ({newest} s since 1970); set it"
+    )]
     Clock {
         /// Newest modification time in the packages.
         newest: i64,
