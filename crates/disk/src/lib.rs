@@ -13,6 +13,7 @@
 //! - [`uki`]: unified kernel images in the section layout of systemd-stub.
 //! - [`authenticode`]: signatures of EFI programs, made and verified.
 //! - [`efi_variables`]: EFI variables: the store of OVMF, signature lists, boot entries, device paths, efivarfs.
+//! - [`ext4`]: file systems made independent of the time.
 //! - [`data_partition`]: what tells a data partition that was never used from one that must not be touched.
 //! - [`sparse`], [`bmap`], [`qcow2`], [`compress`]: forms in which an image travels.
 //! - [`storage`], [`content`]: what the modules above read and write.
@@ -27,6 +28,7 @@ pub mod cpio;
 pub mod data_partition;
 pub mod efi_variables;
 mod error;
+pub mod ext4;
 pub mod fat;
 pub mod gpt;
 pub mod guid;

@@ -111,7 +111,10 @@ mod tests {
         assert!(control.coinstallable && !control.essential);
         assert_eq!(control.info_name(), "libfoo:amd64");
         assert_eq!(control.pre_depends, [["dpkg"]]);
-        assert_eq!(control.depends, [vec!["libc6"], vec!["libbar", "libbaz"], vec!["libqux"]]);
+        assert_eq!(
+            control.depends,
+            [vec!["libc6"], vec!["libbar", "libbaz"], vec!["libqux"]]
+        );
         assert_eq!(control.provides, ["libfoo-api"]);
         assert!(control.replaces.contains("libold") && control.replaces.contains("other"));
     }

@@ -239,7 +239,13 @@ fn write_entry(tree: &Path, entry: &Entry, content: &mut impl Read) -> Result<()
         }
         Kind::File(_) => {
             return with_parent(&path, || {
-                write_file(&path, entry.mode, (entry.uid, entry.gid), entry.mtime, content)
+                write_file(
+                    &path,
+                    entry.mode,
+                    (entry.uid, entry.gid),
+                    entry.mtime,
+                    content,
+                )
             });
         }
         Kind::Hardlink(target) => with_parent(&path, || {

@@ -1,0 +1,224 @@
+//! dpkg's database as dpkg leaves it between unpacking and configuring (deb(5), dpkg's `lib/dpkg/dump.c`, deb-triggers(5)).
+//!
+//! Everything is written as the state "unpacked"; `dpkg --configure` then takes it over and rewrites it in its own form.
+
+mod triggers;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use super::unpacked::{Unpacked, set_times, write_file};
+use crate::error::{Error, Result};
+
+/// The database's place in the tree.
+pub(super) const PATH: &str = "var/lib/dpkg";
+/// Diversions of files: triples of lines.
+pub(super) const DIVERSIONS: &str = "var/lib/dpkg/diversions";
+
+/// What became of a package's files when a stage placed them.
+#[derive(Debug, Default)]
+pub(super) struct Record {
+    /// Paths for `.list`, as in the archive, in its order, without those left out.
+    pub(super) listed: Vec<String>,
+    /// Files left out by the plan's filter.
+    pub(super) left_out: BTreeSet<String>,
+    /// Conffiles that were placed.
+    pub(super) conffiles: Vec<String>,
+}
+
+/// A package of the stage with its record.
+pub(super) type Placed<'a> = (&'a Unpacked, Record);
+
+/// Writes the empty database of a new tree.
+pub(super) fn initialise(layer: &Path, architecture: &str) -> Result<()> {
+    let database = layer.join(PATH);
+    for directory in ["", "alternatives", "info", "parts", "triggers", "updates"] {
+        make_directories(layer, &Path::new(PATH).join(directory))?;
+    }
+    for (name, content) in [
+        ("arch", format!("{architecture}\n")),
+        ("diversions", String::new()),
+        ("info/format", "1\n".to_owned()),
+        ("statoverride", String::new()),
+        ("status", String::new()),
+        ("triggers/File", String::new()),
+        ("triggers/Unincorp", String::new()),
+    ] {
+        write(&database.join(name), &content)?;
+    }
+    for name in ["lock", "lock-frontend", "triggers/Lock"] {
+        let mode = if name.starts_with("lock") {
+            0o640
+        } else {
+            0o600
+        };
+        write_file(&database.join(name), mode, (0, 0), 0, &mut io::empty())?;
+    }
+    Ok(())
+}
+
+/// Adds a stage's packages to the database that `below` shows, writing what changes into `layer`.
+///
+/// `lost` names, for packages of earlier stages by info name, paths that a package of this stage replaced.
+pub(super) fn add(
+    layer: &Path,
+    below: &Path,
+    placed: &[Placed<'_>],
+    lost: &BTreeMap<String, BTreeSet<String>>,
+) -> Result<()> {
+    make_directories(layer, &Path::new(PATH).join("info"))?;
+    make_directories(layer, &Path::new(PATH).join("triggers"))?;
+    let old = |name: &str| read_if_any(&below.join(PATH).join(name));
+    let database = layer.join(PATH);
+    let mut status = old("status")?;
+    for (package, record) in placed {
+        status.push_str(&unpacked_stanza(&package.stanza, &record.conffiles));
+        write_info(&database.join("info"), package, record)?;
+    }
+    replace(&database.join("status"), &status)?;
+    for (info_name, paths) in lost {
+        let name = format!("info/{info_name}.list");
+        let kept: String = old(&name)?
+            .lines()
+            .filter(|line| !paths.contains(line.trim_start_matches('/')))
+            .fold(String::new(), |text, line| text + line + "\n");
+        replace(&database.join(&name), &kept)?;
+    }
+    triggers::add(&database, &old, placed)
+}
+
+/// The stanza as it stands in `status` after unpacking.
+fn unpacked_stanza(stanza: &str, conffiles: &[String]) -> String {
+    let mut text = String::with_capacity(stanza.len() + 64);
+    for line in stanza.trim_end().lines() {
+        text.push_str(line);
+        text.push('\n');
+        if line
+            .split_once(':')
+            .is_some_and(|(name, _)| name.eq_ignore_ascii_case("Package"))
+        {
+            text.push_str("Status: install ok unpacked\n");
+        }
+    }
+    if !conffiles.is_empty() {
+        text.push_str("Conffiles:\n");
+        for path in conffiles {
+            text.push_str(&format!(" /{path} newconffile\n"));
+        }
+    }
+    text.push('\n');
+    text
+}
+
+/// Writes `info/PACKAGE.*`.
+fn write_info(info: &Path, package: &Unpacked, record: &Record) -> Result<()> {
+    let base = package.control.info_name();
+    let mut list = String::from("/.\n");
+    for path in &record.listed {
+        list.push('/');
+        list.push_str(path);
+        list.push('\n');
+    }
+    let time = package.newest;
+    let target = |suffix: &str| info.join(format!("{base}.{suffix}"));
+    write_file(&target("list"), 0o644, (0, 0), time, &mut list.as_bytes())?;
+    for name in &package.control_names {
+        if name == "control" {
+            continue;
+        }
+        let target = target(name);
+        if name == "md5sums" && !record.left_out.is_empty() {
+            let sums = package.control_file(name)?.unwrap_or_default();
+            let kept: String = sums
+                .lines()
+                .filter(|line| {
+                    let path = line.split_once("  ").map_or("", |(_, path)| path);
+                    !record.left_out.contains(path.trim_start_matches("./"))
+                })
+                .fold(String::new(), |text, line| text + line + "\n");
+            write_file(&target, 0o644, (0, 0), time, &mut kept.as_bytes())?;
+        } else {
+            fs::hard_link(package.control_files.join(name), &target)
+                .map_err(Error::io("create", &target))?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes a directory of the database with its parents, of mode 0755.
+pub(super) fn make_directories(layer: &Path, path: &Path) -> Result<()> {
+    let mut so_far = layer.to_path_buf();
+    for component in path.components() {
+        so_far.push(component);
+        match fs::create_dir(&so_far) {
+            Ok(()) => {
+                use std::os::unix::fs::PermissionsExt;
+                fs::set_permissions(&so_far, fs::Permissions::from_mode(0o755))
+                    .map_err(Error::io("set attributes of", &so_far))?;
+                set_times(&so_far, 0)?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(Error::io("create directory", &so_far)(error)),
+        }
+    }
+    Ok(())
+}
+
+fn write(path: &Path, content: &str) -> Result<()> {
+    write_file(path, 0o644, (0, 0), 0, &mut content.as_bytes())
+}
+
+/// Writes a file that the layer may have already.
+fn replace(path: &Path, content: &str) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(Error::io("remove", path)(error));
+        }
+        _ => {}
+    }
+    write(path, content)
+}
+
+/// The text of a file, empty when there is none.
+pub(super) fn read_if_any(path: &Path) -> Result<String> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(text),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        Err(error) => Err(Error::io("read", path)(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stanza_gets_status_and_conffiles() {
+        let text = unpacked_stanza(
+            "Package: a\nVersion: 1\nDescription: x\n y\n\n",
+            &["etc/a".to_owned()],
+        );
+        assert_eq!(
+            text,
+            "Package: a\nStatus: install ok unpacked\nVersion: 1\nDescription: x\n y\nConffiles:\n /etc/a newconffile\n\n"
+        );
+    }
+
+    #[test]
+    fn the_empty_database_has_dpkgs_files() {
+        let directory = tempfile::tempdir().unwrap();
+        initialise(directory.path(), "amd64").unwrap();
+        let database = directory.path().join(PATH);
+        assert_eq!(
+            fs::read_to_string(database.join("arch")).unwrap(),
+            "amd64\n"
+        );
+        assert_eq!(
+            fs::read_to_string(database.join("info/format")).unwrap(),
+            "1\n"
+        );
+        assert!(database.join("updates").is_dir());
+    }
+}
