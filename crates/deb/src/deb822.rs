@@ -163,15 +163,17 @@ impl<'a> Iterator for Fields<'a> {
                     self.rest = after;
                     continue;
                 }
-                Some(b' ' | b'\t') | None => return self.fail(line, Defect::Continuation),
+                Some(b' ' | b'\t') | None => {
+                    return Some(Err(self.fail(line, Defect::Continuation)));
+                }
                 Some(_) => {}
             }
             let Some(colon) = text.iter().position(|&byte| byte == b':') else {
-                return self.fail(line, Defect::NoColon);
+                return Some(Err(self.fail(line, Defect::NoColon)));
             };
             let name = &text[..colon];
             if name.is_empty() || name[0] == b'-' || !name.iter().all(|&b| b.is_ascii_graphic()) {
-                return self.fail(line, Defect::Name);
+                return Some(Err(self.fail(line, Defect::Name)));
             }
             let mut length = text.len();
             while let Some((next, further)) = split_line(after)
@@ -194,13 +196,13 @@ impl<'a> Iterator for Fields<'a> {
 }
 
 impl Fields<'_> {
-    fn fail<T>(&mut self, line: usize, defect: Defect) -> Option<Result<T>> {
+    fn fail(&mut self, line: usize, defect: Defect) -> Error {
         self.rest = &[];
-        Some(Err(Error::Stanza {
+        Error::Stanza {
             file: self.file.to_owned(),
             line,
             defect,
-        }))
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! all. Downloads run in parallel, are continued where they were interrupted, and repeated when a server fails.
 
 mod download;
+mod forward;
 mod pool;
 mod record;
 #[cfg(test)]
@@ -126,7 +127,8 @@ impl<'a> Fetcher<'a> {
             span.cached(format!("{} packages in the store", files.len()));
             return Ok(());
         }
-        pool::each(&missing, self.options.connections, |file| {
+        let watch = || self.watch();
+        pool::each(&missing, self.options.connections, watch, |file| {
             if !is_relative(&file.filename) {
                 return Err(Error::Index {
                     what: file.filename.clone(),
@@ -155,6 +157,13 @@ impl<'a> Fetcher<'a> {
         })?;
         span.finish(text);
         Ok(())
+    }
+
+    /// Called now and then while others fetch: ends their connections at once when the run is to end.
+    fn watch(&self) {
+        if self.options.interrupt.load(Ordering::Relaxed) {
+            self.transport.shut_down();
+        }
     }
 
     fn check_interrupt(&self) -> Result<()> {

@@ -7,6 +7,7 @@
 //! Reading is done in parallel; merging is sequential, because the order in which names first appear decides ties in
 //! apt's choice of providers (see [`resolve`](crate::resolve)).
 
+mod fulfil;
 mod merge;
 mod names;
 mod read;
@@ -245,10 +246,6 @@ impl Universe {
 
     pub(crate) fn entry_count(&self) -> usize {
         self.entries.len()
-    }
-
-    pub(crate) fn version_count(&self) -> usize {
-        self.versions.len()
     }
 
     pub(crate) fn dependency_count(&self) -> usize {

@@ -95,6 +95,13 @@ pub struct Solution<'u> {
 }
 
 impl<'u> Solution<'u> {
+    /// Puts packages together that were chosen elsewhere, such as those of a lock.
+    pub fn new(packages: impl IntoIterator<Item = (Package<'u>, Reason)>) -> Self {
+        let mut packages: Vec<_> = packages.into_iter().collect();
+        packages.sort_by_key(|(package, _)| (package.name(), package.architecture()));
+        Self { packages }
+    }
+
     /// All packages, sorted by name and architecture.
     pub fn packages(&self) -> impl Iterator<Item = (Package<'u>, Reason)> + '_ {
         self.packages.iter().copied()
@@ -208,7 +215,7 @@ impl<'u, 'r> Resolver<'u, 'r> {
         let mut open = vec![version];
         while let Some(version) = open.pop() {
             let state = State::new(universe, &self.candidates, self.request.recommends);
-            for (start, last) in state.groups(version) {
+            for (start, last) in universe.groups(version) {
                 let kind = universe.dependency(start).kind;
                 if kind.negative() || !state.important(kind) {
                     continue;
@@ -219,7 +226,7 @@ impl<'u, 'r> Resolver<'u, 'r> {
                 let better = (start..=last).find_map(|place| {
                     let dependency = universe.dependency(place);
                     universe.versions_of(dependency.target).find(|&version| {
-                        in_suite(version) && state.accepts_version(dependency, version)
+                        in_suite(version) && universe.accepts_version(dependency, version)
                     })
                 });
                 if let Some(better) = better {
@@ -233,38 +240,57 @@ impl<'u, 'r> Resolver<'u, 'r> {
     fn run(self) -> Result<Solution<'u>> {
         let universe = self.universe;
         let mut state = State::new(universe, &self.candidates, self.request.recommends);
+        let mut failure = None;
+        let base = self.steps(&mut state, |state, wanted| match self.step(state, wanted) {
+            Ok(()) => true,
+            Err(error) => {
+                failure = Some(error);
+                false
+            }
+        });
+        if let Some(error) = failure {
+            return Err(error);
+        }
+        let base = base.unwrap_or_default();
+        let chosen = universe
+            .entries()
+            .filter_map(|entry| state.node(entry).install);
+        Ok(Solution::new(chosen.map(|version| {
+            let reason = if self.wanted.contains(&version) {
+                Reason::Requested
+            } else if base.contains(&version) {
+                Reason::Base
+            } else {
+                Reason::Needed
+            };
+            (universe.package(version), reason)
+        })))
+    }
+
+    /// Takes the steps of a bootstrap; returns the packages of the base, or nothing when one did not work.
+    fn steps(
+        &self,
+        state: &mut State<'u>,
+        mut step: impl FnMut(&mut State<'u>, &[VersionId]) -> bool,
+    ) -> Option<Vec<VersionId>> {
         let mut base = Vec::new();
         if self.request.base != Base::None {
-            base = self.base(|package| package.essential());
-            self.step(&mut state, &base)?;
+            base = self.base(Package::essential);
+            if !step(state, &base) {
+                return None;
+            }
             state.settle(&self.candidates);
         }
-        let mut named = self.wanted.clone();
         let more = match self.request.base {
             Base::None | Base::Essential => Vec::new(),
             Base::Required => self.base(|package| priority_in(package, Priority::Required)),
             Base::Important => self.base(|package| priority_in(package, Priority::Important)),
             Base::Standard => self.base(|package| priority_in(package, Priority::Standard)),
         };
+        let mut named = self.wanted.clone();
         named.extend(&more);
-        self.step(&mut state, &named)?;
         base.extend(more);
-        let mut packages: Vec<_> = universe
-            .entries()
-            .filter_map(|entry| state.node(entry).install)
-            .map(|version| {
-                let reason = if self.wanted.contains(&version) {
-                    Reason::Requested
-                } else if base.contains(&version) {
-                    Reason::Base
-                } else {
-                    Reason::Needed
-                };
-                (universe.package(version), reason)
-            })
-            .collect();
-        packages.sort_by_key(|(package, _)| (package.name(), package.architecture()));
-        Ok(Solution { packages })
+        step(state, &named).then_some(base)
     }
 
     /// The candidates of the native packages that some version in the base suite singles out, in the order of
@@ -290,8 +316,42 @@ impl<'u, 'r> Resolver<'u, 'r> {
             .collect()
     }
 
-    /// One `apt-get install`.
+    /// One `apt-get install`, with an explanation when it fails.
     fn step(&self, state: &mut State<'u>, wanted: &[VersionId]) -> Result<()> {
+        if self.install(state, wanted) {
+            return Ok(());
+        }
+        let universe = self.universe;
+        let kept: Vec<VersionId> = universe
+            .entries()
+            .filter_map(|entry| state.node(entry).current)
+            .collect();
+        let conflict = explain::conflict(
+            universe,
+            &self.candidates,
+            &self.excluded,
+            wanted,
+            &kept,
+            |more| self.would_solve(more),
+        );
+        Err(Error::Unsatisfiable(Box::new(conflict)))
+    }
+
+    /// Whether the request would succeed if these packages were named as well.
+    fn would_solve(&self, more: &[String]) -> bool {
+        let mut request = self.request.clone();
+        request.install.extend_from_slice(more);
+        let Ok(resolver) = Resolver::new(self.universe, &request) else {
+            return false;
+        };
+        let mut state = State::new(self.universe, &resolver.candidates, request.recommends);
+        resolver
+            .steps(&mut state, |state, wanted| resolver.install(state, wanted))
+            .is_some()
+    }
+
+    /// One `apt-get install`. Returns whether it worked.
+    fn install(&self, state: &mut State<'u>, wanted: &[VersionId]) -> bool {
         let universe = self.universe;
         let mut named = vec![false; universe.entry_count()];
         let mut removed = vec![false; universe.entry_count()];
@@ -320,29 +380,14 @@ impl<'u, 'r> Resolver<'u, 'r> {
         for &entry in &entries {
             state.mark_install(entry, true, 0, true);
         }
-        let mut solved = repair::repair(state, &named, &removed);
-        if solved {
-            sweep::sweep(state);
-            solved = state.broken_count() == 0
-                && entries
-                    .iter()
-                    .all(|&entry| state.node(entry).install.is_some());
+        if !repair::repair(state, &named, &removed) {
+            return false;
         }
-        if solved {
-            return Ok(());
-        }
-        let kept: Vec<VersionId> = universe
-            .entries()
-            .filter_map(|entry| state.node(entry).current)
-            .collect();
-        Err(Error::Unsatisfiable(Box::new(explain::conflict(
-            universe,
-            self.request.recommends,
-            &self.candidates,
-            &self.excluded,
-            wanted,
-            &kept,
-        ))))
+        sweep::sweep(state);
+        state.broken_count() == 0
+            && entries
+                .iter()
+                .all(|&entry| state.node(entry).install.is_some())
     }
 }
 

@@ -97,7 +97,7 @@ pub fn check(text: &str) -> Result<(), Defect> {
         if let Some(bad) = epoch.chars().find(|c| !c.is_ascii_digit()) {
             return Err(Defect::Character(text.to_owned(), bad, "epoch"));
         }
-        if !matches!(epoch.parse::<u32>(), Ok(epoch) if epoch <= i32::MAX as u32) {
+        if epoch.parse::<i32>().is_err() {
             return Err(Defect::Epoch(text.to_owned()));
         }
     }

@@ -2,23 +2,33 @@
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
+use std::time::Duration;
 
 use crate::error::Result;
 
 /// Does `work` on every item, at most `threads` at a time, and returns the results in the order of the items. After an
-/// error no further item is begun; the error of the earliest item is returned.
+/// error no further item is begun; the error of the earliest item is returned. Meanwhile `watch` is called twenty times a
+/// second.
 pub(super) fn each<T: Sync, R: Send>(
     items: &[T],
     threads: usize,
+    watch: impl Fn(),
     work: impl Fn(&T) -> Result<R> + Sync,
 ) -> Result<Vec<R>> {
     let next = AtomicUsize::new(0);
     let failed = AtomicBool::new(false);
     let results = Mutex::new(Vec::with_capacity(items.len()));
     thread::scope(|scope| {
-        for _ in 0..threads.clamp(1, items.len().max(1)) {
-            scope.spawn(|| {
+        let workers = threads.clamp(1, items.len().max(1));
+        // A worker drops its sender when it ends, however it ends; with the last one the receiver ends.
+        let (sender, receiver) = mpsc::channel::<()>();
+        for _ in 0..workers {
+            let sender = sender.clone();
+            let (next, failed, results, work) = (&next, &failed, &results, &work);
+            scope.spawn(move || {
+                let _sender = sender;
                 while !failed.load(Ordering::Relaxed) {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some(item) = items.get(index) else {
@@ -30,6 +40,10 @@ pub(super) fn each<T: Sync, R: Send>(
                     results.push((index, result));
                 }
             });
+        }
+        drop(sender);
+        while receiver.recv_timeout(Duration::from_millis(50)) == Err(RecvTimeoutError::Timeout) {
+            watch();
         }
     });
     let mut results = results.into_inner().unwrap_or_else(|it| it.into_inner());

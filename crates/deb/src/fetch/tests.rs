@@ -300,6 +300,26 @@ fn an_interrupted_run_is_continued() {
 }
 
 #[test]
+fn an_interrupt_does_not_wait_for_a_silent_server() {
+    let bench = Bench::new();
+    let file = bench.file("a", &content(0));
+    bench.server.faults("/pool/a.deb", &[Fault::Stall(100_000)]);
+    let begun = std::time::Instant::now();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while fs::metadata(bench.partial(&file)).map_or(0, |it| it.len()) < 100_000 {
+                thread::yield_now();
+            }
+            bench.options.interrupt.store(true, Ordering::Relaxed);
+        });
+        let error = bench.fetcher().packages(&[file.clone()]).unwrap_err();
+        assert!(matches!(error, Error::Interrupted), "{error}");
+    });
+    assert!(begun.elapsed() < bench.options.timeout / 2);
+    assert_eq!(fs::metadata(bench.partial(&file)).unwrap().len(), 100_000);
+}
+
+#[test]
 fn two_runs_at_once_share_a_download() {
     let bench = Bench::new();
     let file = bench.file("a", &content(0));
@@ -313,6 +333,31 @@ fn two_runs_at_once_share_a_download() {
 }
 
 #[test]
+fn follows_redirections() {
+    let bench = Bench::new();
+    let file = bench.file("a", b"moved");
+    bench.server.put("/other/a", "moved");
+    bench
+        .server
+        .faults("/pool/a.deb", &[Fault::Moved("/other/a")]);
+    bench.fetcher().packages(&[file.clone()]).unwrap();
+    assert_eq!(bench.server.log(), ["/pool/a.deb 302", "/other/a 200"]);
+
+    let file = bench.file("b", b"never there");
+    for (location, faults, text) in [
+        ("/pool/b.deb", 6, "more than 5 times"),
+        ("ftp://example/b", 1, "not followed"),
+        ("", 1, "not followed"),
+    ] {
+        bench
+            .server
+            .faults("/pool/b.deb", &vec![Fault::Moved(location); faults]);
+        let error = bench.fetcher().packages(&[file.clone()]).unwrap_err();
+        assert!(error.to_string().contains(text), "{error}");
+    }
+}
+
+#[test]
 fn asks_the_proxy() {
     let mut bench = Bench::new();
     let proxy = Server::start();
@@ -322,15 +367,25 @@ fn asks_the_proxy() {
     bench.options.http_proxy = Some(proxy.uri.clone());
     bench.fetcher().packages(&[file.clone()]).unwrap();
     assert_eq!(proxy.log(), ["http://archive.invalid/pool/a.deb 200"]);
+    let mut second = bench.file("c", b"again");
+    second.uris.clone_from(&file.uris);
+    proxy.put("http://archive.invalid/pool/c.deb", "again");
+    let with_login = proxy.uri.replace("http://", "http://me:secret@");
+    bench.options.http_proxy = Some(with_login);
+    bench.fetcher().packages(&[second]).unwrap();
+    assert_eq!(proxy.log(), ["http://archive.invalid/pool/c.deb 200"]);
 
     let direct = bench.file("b", b"without");
     bench.options.no_proxy = vec!["127.0.0.1".to_owned()];
     bench.fetcher().packages(&[direct]).unwrap();
     assert_eq!(bench.server.log(), ["/pool/b.deb 200"]);
 
-    bench.options.http_proxy = Some("not a proxy".to_owned());
-    let error = Fetcher::new(&bench.store, bench.options.clone(), Reporter::quiet()).unwrap_err();
-    assert!(error.to_string().contains("not a proxy"), "{error}");
+    for bad in ["not a proxy", "socks5://127.0.0.1:1", "https://127.0.0.1:1"] {
+        bench.options.http_proxy = Some(bad.to_owned());
+        let result = Fetcher::new(&bench.store, bench.options.clone(), Reporter::quiet());
+        let message = result.unwrap_err().to_string();
+        assert!(message.contains("not a usable proxy"), "{message}");
+    }
 }
 
 #[test]

@@ -4,14 +4,23 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
-use ureq::http::Response;
-use ureq::http::header::HeaderName;
+use ureq::config::Config;
+use ureq::http::header::{CONTENT_RANGE, ETAG, HeaderName, LAST_MODIFIED, LOCATION};
+use ureq::http::uri::InvalidUri;
+use ureq::http::{Response, Uri};
 use ureq::tls::{RootCerts, TlsConfig};
-use ureq::{Agent, Body, Proxy};
+use ureq::unversioned::resolver::DefaultResolver;
+use ureq::{Agent, Body, Proxy, ProxyProtocol};
 
 use super::Options;
+use super::forward::ForwardConnector;
 use crate::error::{Error, Result};
+
+/// Redirections that are followed for one request.
+const REDIRECTS: u32 = 5;
 
 /// What a server said to tell this version of a file from later ones.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,21 +62,45 @@ pub(super) enum Failure {
 /// Connections, kept open between requests.
 #[derive(Debug)]
 pub(super) struct Transport {
-    http: Agent,
-    https: Agent,
-    /// For hosts that are reached without a proxy.
+    /// Without a proxy.
     direct: Agent,
+    /// For `http:` through a proxy, and what the proxy wants to know of us.
+    forward: Option<(Agent, Option<String>)>,
+    /// For `https:` through a proxy.
+    tunnel: Option<Agent>,
     direct_hosts: Vec<String>,
 }
 
 impl Transport {
     pub(super) fn new(options: &Options) -> Result<Self> {
+        let forward = proxy(options.http_proxy.as_deref())?.map(|proxy| {
+            let login = proxy.username().map(|user| {
+                let pair = format!("{user}:{}", proxy.password().unwrap_or_default());
+                format!("Basic {}", STANDARD.encode(pair))
+            });
+            let config = config(options, Some(proxy));
+            let connector = ForwardConnector::default();
+            let agent = Agent::with_parts(config, connector, DefaultResolver::default());
+            (agent, login)
+        });
+        let tunnel = proxy(options.https_proxy.as_deref())?;
         Ok(Self {
-            http: agent(options, options.http_proxy.as_deref())?,
-            https: agent(options, options.https_proxy.as_deref())?,
-            direct: agent(options, None)?,
+            direct: config(options, None).new_agent(),
+            forward,
+            tunnel: tunnel.map(|proxy| config(options, Some(proxy)).new_agent()),
             direct_hosts: options.no_proxy.clone(),
         })
+    }
+
+    /// Ends every connection, also those that others are reading from. None can be made afterwards.
+    pub(super) fn shut_down(&self) {
+        self.direct.clone().shutdown();
+        if let Some((agent, _)) = &self.forward {
+            agent.clone().shutdown();
+        }
+        if let Some(agent) = &self.tunnel {
+            agent.clone().shutdown();
+        }
     }
 
     /// Asks for `address` from byte `offset` on, or for a version other than the one of `known`.
@@ -80,7 +113,44 @@ impl Transport {
         if let Some(path) = address.strip_prefix("file://") {
             return open(Path::new(path), offset);
         }
-        let mut request = self.agent(address).get(address);
+        let mut address = address.to_owned();
+        for _ in 0..=REDIRECTS {
+            let response = self.request(&address, offset, known)?;
+            if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+                return answer(response, offset);
+            }
+            let location = response.headers().get(LOCATION);
+            let location = location.and_then(|it| it.to_str().ok()).unwrap_or_default();
+            address = redirect(&address, location)?;
+        }
+        Err(Failure::Permanent(format!(
+            "redirected more than {REDIRECTS} times"
+        )))
+    }
+
+    fn request(
+        &self,
+        address: &str,
+        offset: u64,
+        known: Option<&Validators>,
+    ) -> Result<Response<Body>, Failure> {
+        let uri: Uri = address
+            .parse()
+            .map_err(|error: InvalidUri| Failure::Permanent(error.to_string()))?;
+        let host = uri.host().unwrap_or_default();
+        let direct = self.direct_hosts.iter().any(|entry| covers(entry, host));
+        let mut agent = &self.direct;
+        let mut login = None;
+        if !direct && uri.scheme_str() == Some("https") {
+            agent = self.tunnel.as_ref().unwrap_or(agent);
+        } else if let Some((forward, of_proxy)) = self.forward.as_ref().filter(|_| !direct) {
+            agent = forward;
+            login = of_proxy.as_ref();
+        }
+        let mut request = agent.get(address);
+        if let Some(login) = login {
+            request = request.header("Proxy-Authorization", login);
+        }
         if offset > 0 {
             request = request.header("Range", format!("bytes={offset}-"));
         }
@@ -93,23 +163,25 @@ impl Transport {
                 request = request.header("If-Modified-Since", time);
             }
         }
-        let response = request.call().map_err(|error| failure(&error))?;
-        answer(response, offset)
+        request.call().map_err(|error| failure(&error))
     }
+}
 
-    fn agent(&self, address: &str) -> &Agent {
-        let (scheme, rest) = address.split_once("://").unwrap_or_default();
-        let authority = rest.split('/').next().unwrap_or_default();
-        let authority = authority.rsplit('@').next().unwrap_or_default();
-        let host = authority.split(':').next().unwrap_or_default();
-        if self.direct_hosts.iter().any(|entry| covers(entry, host)) {
-            &self.direct
-        } else if scheme == "https" {
-            &self.https
-        } else {
-            &self.http
-        }
+/// Where a redirection leads: an address, or a path on the same server; never from `https:` to `http:`.
+fn redirect(from: &str, location: &str) -> Result<String, Failure> {
+    let (scheme, rest) = from.split_once("://").unwrap_or_default();
+    let to = if location.starts_with('/') && !location.starts_with("//") {
+        let server = rest.split('/').next().unwrap_or_default();
+        format!("{scheme}://{server}{location}")
+    } else {
+        location.to_owned()
+    };
+    if to.starts_with("https://") || (to.starts_with("http://") && scheme == "http") {
+        return Ok(to);
     }
+    Err(Failure::Permanent(format!(
+        "redirected to `{location}`, which is not followed"
+    )))
 }
 
 /// Whether an entry of `no_proxy` stands for a host: `*`, the host itself or a domain it is in.
@@ -122,14 +194,22 @@ fn covers(entry: &str, host: &str) -> bool {
             .is_some_and(|rest| rest.ends_with('.') && !entry.is_empty())
 }
 
-fn agent(options: &Options, proxy: Option<&str>) -> Result<Agent> {
-    let proxy = match proxy {
-        Some(proxy) => Some(Proxy::new(proxy).map_err(|error| Error::Network {
-            address: proxy.to_owned(),
-            reason: format!("not a usable proxy: {error}"),
-        })?),
-        None => None,
+fn proxy(address: Option<&str>) -> Result<Option<Proxy>> {
+    let Some(address) = address else {
+        return Ok(None);
     };
+    let refuse = |reason: String| Error::Network {
+        address: address.to_owned(),
+        reason: format!("not a usable proxy: {reason}"),
+    };
+    match Proxy::new(address) {
+        Ok(proxy) if proxy.protocol() == ProxyProtocol::Http => Ok(Some(proxy)),
+        Ok(_) => Err(refuse("only `http:` proxies are supported".to_owned())),
+        Err(error) => Err(refuse(error.to_string())),
+    }
+}
+
+fn config(options: &Options, proxy: Option<Proxy>) -> Config {
     let mut tls = TlsConfig::builder();
     if let Some(pem) = &options.certificates {
         let certificates: Vec<_> = ureq::tls::parse_pem(pem)
@@ -140,8 +220,10 @@ fn agent(options: &Options, proxy: Option<&str>) -> Result<Agent> {
             .collect();
         tls = tls.root_certs(RootCerts::from(certificates));
     }
-    Ok(Agent::config_builder()
+    Agent::config_builder()
         .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
         .proxy(proxy)
         .tls_config(tls.build())
         .timeout_connect(Some(options.timeout))
@@ -150,7 +232,6 @@ fn agent(options: &Options, proxy: Option<&str>) -> Result<Agent> {
         .max_idle_connections_per_host(options.connections)
         .user_agent(concat!("bedstone/", env!("CARGO_PKG_VERSION")))
         .build()
-        .into())
 }
 
 fn answer(response: Response<Body>, offset: u64) -> Result<Answer, Failure> {
@@ -159,15 +240,15 @@ fn answer(response: Response<Body>, offset: u64) -> Result<Answer, Failure> {
         value.to_str().ok().map(str::to_owned)
     };
     let validators = Validators {
-        etag: header(ureq::http::header::ETAG),
-        last_modified: header(ureq::http::header::LAST_MODIFIED),
+        etag: header(ETAG),
+        last_modified: header(LAST_MODIFIED),
     };
     let length = response.body().content_length();
     let (offset, total) = match response.status().as_u16() {
         200 => (0, length),
         206 => {
             // `bytes FIRST-LAST/TOTAL`
-            let range = header(ureq::http::header::CONTENT_RANGE).unwrap_or_default();
+            let range = header(CONTENT_RANGE).unwrap_or_default();
             let first = range
                 .strip_prefix("bytes ")
                 .and_then(|range| range.split('-').next())

@@ -79,7 +79,12 @@ impl Fetcher<'_> {
         }
         let span = self.reporter.start("update", "package indexes");
         let connections = self.options.connections;
-        let releases = pool::each(sources, connections, |source| self.release(source))?;
+        let releases = pool::each(
+            sources,
+            connections,
+            || self.watch(),
+            |source| self.release(source),
+        )?;
         let mut indexes = Vec::new();
         let mut wanted = Vec::new();
         for (source, (release, base)) in sources.iter().zip(&releases) {
@@ -98,7 +103,12 @@ impl Fetcher<'_> {
             span.reporter()
                 .start_counted("fetch", "package indexes", Some(total), Unit::Bytes);
         let cached = wanted.iter().all(|it| self.store.contains(&it.digest));
-        pool::each(&wanted, connections, |it| self.fetch(it, &download))?;
+        pool::each(
+            &wanted,
+            connections,
+            || self.watch(),
+            |it| self.fetch(it, &download),
+        )?;
         let text = format!("{} indexes", indexes.len());
         if cached {
             download.cached(text.as_str());

@@ -289,7 +289,7 @@ impl<'a> Part<'a> {
             return Err(value(
                 field,
                 name,
-                &text[..text.floor_char_boundary(40)],
+                &text.chars().take(40).collect::<String>(),
                 "at most 1000 bytes long",
             ));
         }
@@ -310,10 +310,7 @@ impl<'a> Part<'a> {
     }
 
     fn locate(&self, error: Error, start: usize) -> Error {
-        let before = self.index.packages[..start]
-            .iter()
-            .filter(|&&byte| byte == b'\n')
-            .count();
+        let before = line_of(&self.index.packages, start) - 1;
         let file = self.index.label();
         match error {
             Error::Stanza { line, defect, .. } => Error::Stanza {
@@ -335,6 +332,11 @@ impl<'a> Part<'a> {
             other => other,
         }
     }
+}
+
+/// The line in which a byte stands, counted from 1.
+pub(super) fn line_of(bytes: &[u8], place: usize) -> usize {
+    bytes[..place].split(|&byte| byte == b'\n').count()
 }
 
 fn defect_in(field: &Field<'_>, name: &'static str, defect: FieldDefect) -> Error {

@@ -2,6 +2,7 @@ use std::fmt;
 
 use bedstone_store::Digest;
 
+use super::read::line_of;
 use super::{Architecture, Index, Universe, VersionId};
 use crate::deb822::Stanzas;
 use crate::error::{Error, FieldDefect, Result};
@@ -227,8 +228,7 @@ impl<'a> Package<'a> {
 
     fn line(self) -> usize {
         let occurrence = self.universe.occurrences.of(self.id.index())[0];
-        let before = &self.index().packages[..occurrence.stanza.start as usize];
-        before.iter().filter(|&&byte| byte == b'\n').count() + 1
+        line_of(&self.index().packages, occurrence.stanza.start as usize)
     }
 }
 

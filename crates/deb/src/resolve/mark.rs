@@ -34,9 +34,8 @@ impl State<'_> {
     ) -> bool {
         let node = self.node(entry);
         let kept = node.protected && node.mode == Mode::Keep && node.candidate.is_some();
-        if !(kept && node.candidate == node.current)
-            && !self.may_change(Mode::Install, entry, depth, by_user)
-        {
+        let settled = kept && node.candidate == node.current;
+        if !settled && !self.may_change(Mode::Install, entry, depth, by_user) {
             return false;
         }
         let node = self.node(entry);
@@ -145,7 +144,8 @@ impl State<'_> {
             return true;
         }
         let stays = mode == Mode::Delete && (name.essential || name.important);
-        !node.protected && !(mode != Mode::Keep && node.held) && !stays
+        let held = node.held && mode != Mode::Keep;
+        !(node.protected || held || stays)
     }
 
     /// What the user asked for is not removed for others' sake.
@@ -189,7 +189,7 @@ impl State<'_> {
             return true;
         }
         let universe = self.universe;
-        let hopeless = self.groups(candidate).any(|(start, last)| {
+        let hopeless = universe.groups(candidate).any(|(start, last)| {
             let kind = universe.dependency(start).kind;
             kind.critical()
                 && !kind.negative()
@@ -237,16 +237,16 @@ impl State<'_> {
         let protected = self.node(entry).protected;
         let mut needs = Vec::new();
         let mut conflicts = Vec::new();
-        for (start, last) in self.groups(version) {
+        for (start, last) in self.universe.groups(version) {
             let kind = self.universe.dependency(start).kind;
             let holds = (start..=last).any(|place| self.has(place, INSTALL));
             if (holds && !protected) || !self.important(kind) {
                 continue;
             }
             if kind.negative() {
-                conflicts.push(start)
+                conflicts.push(start);
             } else {
-                needs.push(start)
+                needs.push(start);
             }
         }
         (needs, conflicts)
@@ -394,7 +394,7 @@ impl State<'_> {
             return true;
         };
         let mut known = false;
-        for (first, last) in self.groups(current) {
+        for (first, last) in self.universe.groups(current) {
             for place in first..=last {
                 let relation = self.universe.dependency(place);
                 if relation.kind.critical()
@@ -432,15 +432,15 @@ impl State<'_> {
             };
             let mut found = Vec::new();
             if let Some(version) = pick(dependency.target)
-                && !self.exempts_name(dependency, dependency.target)
-                && self.accepts_version(dependency, version)
+                && !universe.exempts_name(dependency, dependency.target)
+                && universe.accepts_version(dependency, version)
             {
                 found.push(version);
             }
             for provide in universe.providers(dependency.target) {
                 if pick(universe.version(provide.owner).name) == Some(provide.owner)
-                    && !self.exempts_provide(dependency, provide)
-                    && self.accepts_provide(dependency, provide)
+                    && !universe.exempts_provide(dependency, provide)
+                    && universe.accepts_provide(dependency, provide)
                 {
                     found.push(provide.owner);
                 }
@@ -452,9 +452,9 @@ impl State<'_> {
             for version in found {
                 let is_installed = self.node(universe.version(version).name).current.is_some();
                 if sorted && !is_installed {
-                    new.push(version)
+                    new.push(version);
                 } else {
-                    installed.push(version)
+                    installed.push(version);
                 }
             }
         }

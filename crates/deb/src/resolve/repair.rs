@@ -163,13 +163,13 @@ impl Repair<'_, '_> {
                 _ => continue,
             };
             let target = dependency.target;
-            if !self.state.exempts_name(dependency, target) {
+            if !universe.exempts_name(dependency, target) {
                 let fits = universe.wanted(dependency).is_empty()
                     || self
                         .state
                         .node(target)
                         .install
-                        .is_some_and(|version| self.state.accepts_version(dependency, version));
+                        .is_some_and(|version| universe.accepts_version(dependency, version));
                 if !fits {
                     continue;
                 }
@@ -177,9 +177,9 @@ impl Repair<'_, '_> {
             }
             let mut providers: Vec<NameId> = universe
                 .providers(target)
-                .filter(|provide| !self.state.exempts_provide(dependency, provide))
+                .filter(|provide| !universe.exempts_provide(dependency, provide))
                 .filter(|provide| {
-                    self.installs(provide.owner) && self.state.accepts_provide(dependency, provide)
+                    self.installs(provide.owner) && universe.accepts_provide(dependency, provide)
                 })
                 .map(|provide| universe.version(provide.owner).name)
                 .collect();
@@ -203,7 +203,7 @@ impl Repair<'_, '_> {
         };
         let mut changed = false;
         let mut kill: Vec<(NameId, usize)> = Vec::new();
-        'groups: for (start, last) in self.state.groups(version) {
+        'groups: for (start, last) in self.state.universe.groups(version) {
             if !self.state.universe.dependency(start).kind.critical() {
                 continue;
             }
@@ -283,7 +283,7 @@ impl Repair<'_, '_> {
         let universe = self.state.universe;
         let dependency = universe.dependency(place);
         let negative = dependency.kind.negative();
-        let targets = self.state.targets(dependency);
+        let targets = universe.targets(dependency);
         let protected = self.state.node(entry).protected;
         if targets.is_empty() && !protected && !negative && !self.state.was_broken(entry) {
             if in_group {
@@ -428,7 +428,7 @@ impl Repair<'_, '_> {
         let Some(version) = self.state.node(entry).install else {
             return false;
         };
-        let mended = self.state.groups(version).all(|(start, last)| {
+        let mended = self.state.universe.groups(version).all(|(start, last)| {
             if !self.state.universe.dependency(start).kind.critical() {
                 return true;
             }

@@ -5,7 +5,7 @@
 
 use rayon::prelude::*;
 
-use crate::index::{Dependency, Kind, MultiArch, NameId, Provide, Test, Universe, VersionId};
+use crate::index::{Kind, NameId, Universe, VersionId};
 
 /// The relation holds among the packages installed before.
 pub(super) const NOW: u8 = 1;
@@ -144,28 +144,10 @@ impl<'a> State<'a> {
         check: u8,
         counts: impl Fn(Kind) -> bool,
     ) -> bool {
-        self.groups(version)
+        self.universe
+            .groups(version)
             .filter(|&(start, _)| counts(self.universe.dependency(start).kind))
             .all(|(_, last)| self.group_has(last, check))
-    }
-
-    /// The alternatives of a version as first and last relation.
-    pub(super) fn groups(
-        &self,
-        version: VersionId,
-    ) -> impl Iterator<Item = (usize, usize)> + use<'a> {
-        let universe = self.universe;
-        let mut range = universe.dependencies(version);
-        std::iter::from_fn(move || {
-            let start = range.next()?;
-            let mut last = start;
-            while universe.dependency(last).more
-                && let Some(next) = range.next()
-            {
-                last = next;
-            }
-            Some((start, last))
-        })
     }
 
     /// Whether one relation holds; a negative one holds when nobody offends it.
@@ -198,72 +180,6 @@ impl<'a> State<'a> {
         node.candidate = Some(version);
         node.new = node.current.is_none();
         self.renew(entry);
-    }
-
-    /// Whether a version or an entry of the universe fulfils the version part of a relation.
-    pub(super) fn accepts(&self, dependency: &Dependency, found: &[u8]) -> bool {
-        let wanted = self.universe.wanted(dependency);
-        if wanted.is_empty() {
-            return true;
-        }
-        if found.is_empty() {
-            return false;
-        }
-        match dependency.test {
-            Test::Operator(operator) => operator.accepts(found, wanted),
-            Test::NotEqual => crate::version::compare_bytes(found, wanted).is_ne(),
-        }
-    }
-
-    pub(super) fn accepts_version(&self, dependency: &Dependency, version: VersionId) -> bool {
-        self.accepts(dependency, self.universe.version_text(version))
-    }
-
-    pub(super) fn accepts_provide(&self, dependency: &Dependency, provide: &Provide) -> bool {
-        self.accepts(dependency, self.universe.provided_version(provide))
-    }
-
-    /// A conflict never concerns the package itself.
-    pub(super) fn exempts_name(&self, dependency: &Dependency, entry: NameId) -> bool {
-        if !dependency.kind.negative() {
-            return false;
-        }
-        let owner = self.universe.version(dependency.owner);
-        if self.universe.name(owner.name).group != self.universe.name(entry).group {
-            return false;
-        }
-        owner.name == entry || (owner.multi_arch == MultiArch::Same && !dependency.implicit)
-    }
-
-    /// A conflict never concerns what the package itself provides, nor do those that follow from Multi-Arch.
-    pub(super) fn exempts_provide(&self, dependency: &Dependency, provide: &Provide) -> bool {
-        if !dependency.kind.negative() {
-            return false;
-        }
-        let group = |version| {
-            self.universe
-                .name(self.universe.version(version).name)
-                .group
-        };
-        dependency.implicit || group(provide.owner) == group(dependency.owner)
-    }
-
-    /// Every version that could fulfil (or offend) the relation: the package's own, newest first, then providers.
-    pub(super) fn targets(&self, dependency: &Dependency) -> Vec<VersionId> {
-        let mut targets = Vec::new();
-        if !self.exempts_name(dependency, dependency.target) {
-            let own = self.universe.versions_of(dependency.target);
-            targets.extend(own.filter(|&version| self.accepts_version(dependency, version)));
-        }
-        let provides = self
-            .universe
-            .providers(dependency.target)
-            .filter(|provide| {
-                !self.exempts_provide(dependency, provide)
-                    && self.accepts_provide(dependency, provide)
-            });
-        targets.extend(provides.map(|provide| provide.owner));
-        targets
     }
 
     /// Renews everything that depends on the state of a package.
@@ -337,9 +253,9 @@ impl<'a> State<'a> {
         let dependency = self.universe.dependency(place);
         let mut found = 0;
         let node = self.node(dependency.target);
-        if !self.exempts_name(dependency, dependency.target) {
+        if !self.universe.exempts_name(dependency, dependency.target) {
             let accepts = |version: Option<VersionId>| {
-                version.is_some_and(|version| self.accepts_version(dependency, version))
+                version.is_some_and(|version| self.universe.accepts_version(dependency, version))
             };
             let candidate = accepts(node.candidate);
             if candidate {
@@ -369,8 +285,8 @@ impl<'a> State<'a> {
                 }
             }
             if bits & !found != 0
-                && !self.exempts_provide(dependency, provide)
-                && self.accepts_provide(dependency, provide)
+                && !self.universe.exempts_provide(dependency, provide)
+                && self.universe.accepts_provide(dependency, provide)
             {
                 found |= bits;
             }

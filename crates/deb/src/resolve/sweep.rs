@@ -138,7 +138,7 @@ impl Marking<'_, '_> {
         let mut unsuitable = false;
         let mut found: Vec<VersionId> = Vec::new();
         if let Some(version) = self.present(target) {
-            if self.state.accepts_version(dependency, version) {
+            if universe.accepts_version(dependency, version) {
                 found.push(version);
             } else {
                 unsuitable = true;
@@ -151,7 +151,7 @@ impl Marking<'_, '_> {
             if self.present(universe.version(provide.owner).name) != Some(provide.owner) {
                 continue;
             }
-            if self.state.accepts_provide(dependency, provide) {
+            if universe.accepts_provide(dependency, provide) {
                 found.push(provide.owner);
             } else {
                 unsuitable = true;

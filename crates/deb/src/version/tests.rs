@@ -27,7 +27,6 @@ fn orders_as_policy_says() {
         "~~a",
         "~",
         "0",
-        "a",
         "1.0~beta1~svn1245",
         "1.0~beta1",
         "1.0",

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use bedstone_deb::resolve::{Base, Request, resolve};
 
@@ -14,7 +15,7 @@ pub type Answer = Option<BTreeSet<String>>;
 /// What apt says: two runs of `apt-get -s install`, as mmdebstrap makes them.
 pub struct Apt<'a> {
     archive: &'a Archive,
-    first: BTreeMap<bool, (Answer, std::path::PathBuf)>,
+    first: BTreeMap<(bool, String), (Answer, PathBuf)>,
 }
 
 impl<'a> Apt<'a> {
@@ -34,12 +35,16 @@ impl<'a> Apt<'a> {
             )
         };
         let empty = self.archive.path("empty");
+        // Both runs obey the pins, which apt reads from a file.
+        let pins = request.preferences.to_string();
+        fs::write(self.archive.path("etc/preferences"), &pins).unwrap();
         let (mut installed, status) = if request.base == Base::None {
             (Some(BTreeSet::new()), empty)
         } else {
             let archive = self.archive;
+            let count = self.first.len();
             self.first
-                .entry(request.recommends)
+                .entry((request.recommends, pins))
                 .or_insert_with(|| {
                     let first = simulate(
                         archive,
@@ -85,7 +90,7 @@ impl<'a> Apt<'a> {
 /// One `apt-get -s install`; what it would install is added, what it would remove is taken away.
 fn simulate(
     archive: &Archive,
-    status: &std::path::Path,
+    status: &Path,
     recommends: bool,
     names: &[String],
     mut installed: BTreeSet<String>,

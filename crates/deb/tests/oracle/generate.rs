@@ -1,6 +1,6 @@
 //! Package sets: seeded, from real names, with those mixed in that are known to be hard.
 
-use bedstone_deb::resolve::{Base, Request};
+use bedstone_deb::resolve::{Base, Preferences, Request};
 
 use super::archive::Archive;
 
@@ -339,7 +339,34 @@ pub fn request(archive: &Archive, random: &mut Random, recommends: bool) -> Requ
                 request.exclude.push(name.to_owned());
             }
         }
+        4 => request.preferences = pins(archive, random, &names),
         _ => {}
     }
     request
+}
+
+/// Pins on names, suites and versions, for and against.
+fn pins(archive: &Archive, random: &mut Random, names: &[&str]) -> Preferences {
+    let mut text = String::new();
+    for _ in 0..=random.below(3) {
+        let name = match random.below(4) {
+            0 => "*",
+            1 => "lib*",
+            2 => *random.pick(TRICKY),
+            _ => *random.pick(names),
+        };
+        let suite = ["", "-updates", "-security"][random.below(3)];
+        let priority = ["-10", "50", "400", "600", "1001"][random.below(5)];
+        // A pin that forbids everything answers nothing.
+        let priority = if name == "*" && priority == "-10" {
+            "990"
+        } else {
+            priority
+        };
+        let release = archive.suite;
+        text.push_str(&format!(
+            "Package: {name}\nPin: release n={release}{suite}\nPin-Priority: {priority}\n\n"
+        ));
+    }
+    Preferences::parse("generated", text.as_bytes()).unwrap()
 }

@@ -17,6 +17,10 @@ pub(super) enum Fault {
     Cut(usize),
     /// This byte of the content is another one.
     Flip(usize),
+    /// The file is at this address instead.
+    Moved(&'static str),
+    /// Nothing more after so many bytes, and the connection stays open.
+    Stall(usize),
     /// Everything although a range was asked for.
     NoRange,
     /// More is sent than the file has, without saying how much.
@@ -127,6 +131,12 @@ fn answer(
             .log
             .push(format!("{path}{range} {status}"));
     };
+    if let Some(Fault::Moved(location)) = fault {
+        log(302);
+        let head =
+            format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n");
+        return stream.write_all(head.as_bytes()).ok();
+    }
     let status = match (&content, fault) {
         (_, Some(Fault::Status(status))) => Some(status),
         (None, _) => Some(404),
@@ -181,6 +191,13 @@ fn answer(
             head += "Connection: close\r\n\r\n";
             stream.write_all(head.as_bytes()).ok()?;
             while stream.write_all(body).is_ok() {}
+            None
+        }
+        Some(Fault::Stall(length)) => {
+            head += &format!("Content-Length: {}\r\n\r\n", body.len());
+            stream.write_all(head.as_bytes()).ok()?;
+            stream.write_all(&body[..length]).ok()?;
+            thread::park();
             None
         }
         Some(Fault::Cut(length)) => {
