@@ -84,6 +84,9 @@ impl<'a> Image<'a> {
             return Err(malformed(0, "no `MZ` signature"));
         }
         let pe = field.u32(0x3c)? as usize;
+        if pe < 0x40 {
+            return Err(malformed(0x3c, "`e_lfanew` points into the DOS header"));
+        }
         if field.take(pe, 4)? != b"PE\0\0" {
             return Err(malformed(pe, "no `PE` signature"));
         }

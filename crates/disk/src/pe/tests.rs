@@ -157,9 +157,10 @@ fn certificates_come_and_go() {
 #[test]
 fn names_the_field_at_fault() {
     let good = synthetic(&[(".text", &[1; 700]), (".data", &[2; 700])]);
-    let cases: [(usize, &[u8], &str); 8] = [
+    let cases: [(usize, &[u8], &str); 9] = [
         (0, b"ZM", "MZ"),
         (0x3c, &[0xff, 0xff, 0xff, 0xff], "file ends here"),
+        (0x3c, &[0x3f, 0, 0, 0], "DOS header"),
         (0x46, &[0, 0], "NumberOfSections"),
         (0x58, &[7, 1], "Magic"),
         (0x58 + 36, &[3, 0, 0, 0], "power of two"),
