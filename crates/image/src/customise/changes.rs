@@ -26,11 +26,23 @@ pub(super) fn changes(
 ) -> Vec<Change> {
     let manifest = &composition.manifest;
     let mut changes = Vec::new();
-    hooks(composition, Stage::Configured, inputs, &mut changes, problems);
+    hooks(
+        composition,
+        Stage::Configured,
+        inputs,
+        &mut changes,
+        problems,
+    );
     users(manifest, &mut changes);
     files(composition, settled, inputs, &mut changes, problems);
     units(settled, &mut changes);
-    hooks(composition, Stage::Customised, inputs, &mut changes, problems);
+    hooks(
+        composition,
+        Stage::Customised,
+        inputs,
+        &mut changes,
+        problems,
+    );
     changes
 }
 
@@ -176,8 +188,15 @@ fn files(
         all.insert(path.clone(), plain(path, text));
     }
     for (subject, item) in &settled.items {
-        let (Setting::File { text, mode, owner, group }, Some(path)) =
-            (&item.setting, subject.strip_prefix("file:"))
+        let (
+            Setting::File {
+                text,
+                mode,
+                owner,
+                group,
+            },
+            Some(path),
+        ) = (&item.setting, subject.strip_prefix("file:"))
         else {
             continue;
         };
@@ -252,13 +271,18 @@ fn generated(manifest: &Manifest, settled: &Settled) -> Vec<(String, String)> {
     }
     for (name, user) in &manifest.users {
         if !user.ssh_keys.is_empty() {
-            let keys: String = user.ssh_keys.iter().fold(String::new(), |all, key| {
-                format!("{all}{key}\n")
-            });
+            let keys: String = user
+                .ssh_keys
+                .iter()
+                .fold(String::new(), |all, key| format!("{all}{key}\n"));
             files.push((format!("{KEYS_DIRECTORY}/{name}"), keys));
         }
     }
-    if manifest.users.values().any(|user| !user.ssh_keys.is_empty()) {
+    if manifest
+        .users
+        .values()
+        .any(|user| !user.ssh_keys.is_empty())
+    {
         files.push((
             "/etc/ssh/sshd_config.d/50-bedstone-keys.conf".to_owned(),
             format!("AuthorizedKeysFile {KEYS_DIRECTORY}/%u .ssh/authorized_keys\n"),

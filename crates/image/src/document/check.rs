@@ -232,8 +232,11 @@ impl<'s> Checker<'s> {
                 && let Err(why) = text::check(format, key)
             {
                 self.problems.push(
-                    Diagnostic::error(format!("`{key}` cannot stand under {}: {why}", dotted(path)))
-                        .at(&entry.key, ""),
+                    Diagnostic::error(format!(
+                        "`{key}` cannot stand under {}: {why}",
+                        dotted(path)
+                    ))
+                    .at(&entry.key, ""),
                 );
             }
             path.push(key.clone());
@@ -344,9 +347,8 @@ impl<'s> Checker<'s> {
         } else if let Some(format) = schema.get("format").and_then(Schema::as_str)
             && let Err(why) = text::check(format, value)
         {
-            self.problems.push(
-                Diagnostic::error(format!("{}: {why}", dotted(path))).at(&node.origin, ""),
-            );
+            self.problems
+                .push(Diagnostic::error(format!("{}: {why}", dotted(path))).at(&node.origin, ""));
         }
     }
 
@@ -393,7 +395,11 @@ fn dotted(path: &[String]) -> String {
         }
     }
     out.push('`');
-    if first { "the document".to_owned() } else { out }
+    if first {
+        "the document".to_owned()
+    } else {
+        out
+    }
 }
 
 fn dotted_with(path: &[String], key: &str) -> String {

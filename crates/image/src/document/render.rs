@@ -41,8 +41,11 @@ fn group<'a>(sources: &'a Sources, diagnostic: &'a Diagnostic) -> annotate_snipp
         related.retain(|label| {
             let same = label.origin.source == primary.origin.source;
             if same {
-                shown = std::mem::replace(&mut shown, Snippet::source(""))
-                    .annotation(annotation(sources, label, AnnotationKind::Context));
+                shown = std::mem::replace(&mut shown, Snippet::source("")).annotation(annotation(
+                    sources,
+                    label,
+                    AnnotationKind::Context,
+                ));
             }
             !same
         });

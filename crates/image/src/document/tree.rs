@@ -58,12 +58,11 @@ impl Node {
 
     /// The node at a path of keys; list items are named by their index from 0.
     pub fn at(&self, path: &[&str]) -> Option<&Self> {
-        path.iter()
-            .try_fold(self, |node, step| match &node.value {
-                Value::Table(entries) => entries.get(*step).map(|entry| &entry.node),
-                Value::List(items) => items.get(step.parse::<usize>().ok()?),
-                _ => None,
-            })
+        path.iter().try_fold(self, |node, step| match &node.value {
+            Value::Table(entries) => entries.get(*step).map(|entry| &entry.node),
+            Value::List(items) => items.get(step.parse::<usize>().ok()?),
+            _ => None,
+        })
     }
 
     /// Where the key of the last step of a path was written; for a list item, where the item was.
@@ -129,19 +128,12 @@ fn convert_table(
         .map(|(key, value)| {
             let origin = Origin::new(source, key.span());
             let node = convert(source, value, problems);
-            (
-                key.into_inner().into_owned(),
-                Entry { key: origin, node },
-            )
+            (key.into_inner().into_owned(), Entry { key: origin, node })
         })
         .collect()
 }
 
-fn convert(
-    source: SourceId,
-    value: Spanned<DeValue<'_>>,
-    problems: &mut Vec<Diagnostic>,
-) -> Node {
+fn convert(source: SourceId, value: Spanned<DeValue<'_>>, problems: &mut Vec<Diagnostic>) -> Node {
     let origin = Origin::new(source, value.span());
     let mut bad_number = |text: &str| {
         problems.push(

@@ -99,7 +99,9 @@ impl TryFrom<String> for Wanted {
             None => Setting::parse(&text).map(Self::Exactly),
         };
         wanted.ok_or_else(|| {
-            format!("`{text}` is not a wanted value: `y`, `m`, `n`, a number, `>=65536` or `\"text\"`")
+            format!(
+                "`{text}` is not a wanted value: `y`, `m`, `n`, a number, `>=65536` or `\"text\"`"
+            )
         })
     }
 }

@@ -123,7 +123,9 @@ impl Config {
                 })?;
                 config.options.insert(name.to_owned(), setting);
             } else if !line.trim().is_empty() {
-                return Err(fault(format!("`{line}` is neither an option nor a comment")));
+                return Err(fault(format!(
+                    "`{line}` is neither an option nor a comment"
+                )));
             }
         }
         Ok(config)
@@ -162,7 +164,9 @@ impl Config {
 
     /// All options in order of name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Setting)> {
-        self.options.iter().map(|(name, value)| (name.as_str(), value))
+        self.options
+            .iter()
+            .map(|(name, value)| (name.as_str(), value))
     }
 
     /// Major and minor version from the file's header.
@@ -191,10 +195,7 @@ impl fmt::Display for Config {
 
 fn is_option(name: &str) -> bool {
     name.strip_prefix("CONFIG_").is_some_and(|rest| {
-        !rest.is_empty()
-            && rest
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
     })
 }
 

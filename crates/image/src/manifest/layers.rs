@@ -152,7 +152,10 @@ impl<'a> Loader<'a> {
         let board = reading.board();
         if let Some((name, origin)) = board {
             let at = reading.done.len();
-            reading.layer(&LayerName::Catalogue(format!("boards/{name}")), Some(&origin));
+            reading.layer(
+                &LayerName::Catalogue(format!("boards/{name}")),
+                Some(&origin),
+            );
             let added = reading.done.split_off(at);
             reading.done.splice(0..0, added);
         }
@@ -241,8 +244,10 @@ impl Reading<'_, '_> {
                 }
                 LayerName::Catalogue(_) if !text.starts_with('@') => {
                     self.problems.push(
-                        Diagnostic::error("the catalogue can only include the catalogue, as `@NAME`")
-                            .at(&item.origin, ""),
+                        Diagnostic::error(
+                            "the catalogue can only include the catalogue, as `@NAME`",
+                        )
+                        .at(&item.origin, ""),
                     );
                     continue;
                 }
@@ -270,8 +275,10 @@ impl Reading<'_, '_> {
                     *value = format!("{mark}{}", joined.display());
                 }
                 LayerName::Catalogue(_) => problems.push(
-                    Diagnostic::error("a layer of the catalogue cannot name files of the build machine")
-                        .at(origin, ""),
+                    Diagnostic::error(
+                        "a layer of the catalogue cannot name files of the build machine",
+                    )
+                    .at(origin, ""),
                 ),
             }
         });

@@ -48,7 +48,10 @@ fn is_table(root: &Value, schema: &Value) -> bool {
 
 fn section(root: &Value, path: &str, schema: &Value, out: &mut String) {
     let description = description(root, schema);
-    if let Some(of) = schema.get("additionalProperties").filter(|of| of.is_object()) {
+    if let Some(of) = schema
+        .get("additionalProperties")
+        .filter(|of| of.is_object())
+    {
         let key = schema
             .get("propertyNames")
             .and_then(|names| names.get("format"))
@@ -56,7 +59,10 @@ fn section(root: &Value, path: &str, schema: &Value, out: &mut String) {
             .and_then(text::describe)
             .unwrap_or("a name");
         if is_table(root, of) {
-            let _ = write!(out, "\n## `[{path}.KEY]`\n\n{description}\n\nKEY is {key}.\n\n");
+            let _ = write!(
+                out,
+                "\n## `[{path}.KEY]`\n\n{description}\n\nKEY is {key}.\n\n"
+            );
             body(root, &format!("{path}.KEY"), of, out);
         } else {
             let of = kind(root, of);
@@ -128,9 +134,9 @@ fn kind(root: &Value, schema: &Value) -> String {
         return kinds.join(" or ");
     }
     match resolved.get("type").and_then(Value::as_str) {
-        Some("array") => resolved
-            .get("items")
-            .map_or("a list".to_owned(), |of| format!("a list; each item {}", kind(root, of))),
+        Some("array") => resolved.get("items").map_or("a list".to_owned(), |of| {
+            format!("a list; each item {}", kind(root, of))
+        }),
         Some("boolean") => "`true` or `false`".to_owned(),
         Some("integer") => match (resolved.get("minimum"), resolved.get("maximum")) {
             (Some(low), Some(high)) => format!("a whole number from {low} to {high}"),

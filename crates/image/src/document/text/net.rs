@@ -107,7 +107,9 @@ fn uri(value: &str) -> Rule {
         return Err(format!("`{value}` is not a complete address"));
     }
     if authority.contains('@') {
-        return Err("an address with user name or password does not belong into a manifest".to_owned());
+        return Err(
+            "an address with user name or password does not belong into a manifest".to_owned(),
+        );
     }
     Ok(())
 }

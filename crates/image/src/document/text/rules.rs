@@ -20,7 +20,11 @@ pub(super) fn name(value: &str) -> Rule {
             && all(value, |b| lower_or_digit(b) || b == b'-')
             && !value.starts_with('-')
             && !value.ends_with('-'),
-        || format!("`{value}` is not a name of lower-case letters, digits and inner `-`, at most 63 long, such as `demo-gateway`"),
+        || {
+            format!(
+                "`{value}` is not a name of lower-case letters, digits and inner `-`, at most 63 long, such as `demo-gateway`"
+            )
+        },
     )
 }
 
@@ -29,7 +33,11 @@ pub(super) fn version(value: &str) -> Rule {
         value.len() <= 64
             && value.starts_with(|c: char| c.is_ascii_digit())
             && all(value, |b| b.is_ascii_alphanumeric() || b".+~-".contains(&b)),
-        || format!("`{value}` is not a version: a digit first, then letters, digits, `.`, `+`, `~` and `-`, such as `1.2.0`"),
+        || {
+            format!(
+                "`{value}` is not a version: a digit first, then letters, digits, `.`, `+`, `~` and `-`, such as `1.2.0`"
+            )
+        },
     )
 }
 
@@ -40,7 +48,11 @@ pub(super) fn suite(value: &str) -> Rule {
             && !value.contains("..")
             && !value.contains("//")
             && !value.ends_with('/'),
-        || format!("`{value}` is not the name of a suite or component, such as `bookworm` or `main`"),
+        || {
+            format!(
+                "`{value}` is not the name of a suite or component, such as `bookworm` or `main`"
+            )
+        },
     )
 }
 
@@ -54,7 +66,11 @@ pub(super) fn package(value: &str) -> Rule {
             && name.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
             && all(name, |b| lower_or_digit(b) || b"+-.".contains(&b))
             && architecture.is_none_or(|a| all(a, |b| lower_or_digit(b) || b == b'-')),
-        || format!("`{value}` is not a Debian package name: at least two of lower-case letters, digits, `+`, `-` and `.`, such as `openssh-server`"),
+        || {
+            format!(
+                "`{value}` is not a Debian package name: at least two of lower-case letters, digits, `+`, `-` and `.`, such as `openssh-server`"
+            )
+        },
     )
 }
 
@@ -66,14 +82,24 @@ pub(super) fn package_version(value: &str) -> Rule {
     };
     ensure(
         upstream.starts_with(|c: char| c.is_ascii_alphanumeric())
-            && all(upstream, |b| b.is_ascii_alphanumeric() || b".+~-:".contains(&b)),
+            && all(upstream, |b| {
+                b.is_ascii_alphanumeric() || b".+~-:".contains(&b)
+            }),
         || format!("`{value}` is not a Debian package version, such as `1:9.2p1-2+deb12u5`"),
     )
 }
 
 pub(super) fn unit(value: &str) -> Rule {
     const SUFFIXES: &[&str] = &[
-        "service", "socket", "timer", "target", "mount", "automount", "path", "slice", "swap",
+        "service",
+        "socket",
+        "timer",
+        "target",
+        "mount",
+        "automount",
+        "path",
+        "slice",
+        "swap",
     ];
     let Some((stem, suffix)) = value.rsplit_once('.') else {
         return Err(format!(
@@ -87,7 +113,9 @@ pub(super) fn unit(value: &str) -> Rule {
     }
     ensure(
         value.len() <= 255
-            && all(stem, |b| b.is_ascii_alphanumeric() || b":_.\\@-".contains(&b)),
+            && all(stem, |b| {
+                b.is_ascii_alphanumeric() || b":_.\\@-".contains(&b)
+            }),
         || format!("`{value}` holds characters that a unit name cannot have"),
     )
 }
@@ -97,7 +125,11 @@ pub(super) fn user(value: &str) -> Rule {
         value.len() <= 32
             && value.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
             && all(value, |b| lower_or_digit(b) || b"_-".contains(&b)),
-        || format!("`{value}` is not a user or group name: a lower-case letter or `_` first, then also digits and `-`, at most 32 long"),
+        || {
+            format!(
+                "`{value}` is not a user or group name: a lower-case letter or `_` first, then also digits and `-`, at most 32 long"
+            )
+        },
     )
 }
 
@@ -107,9 +139,12 @@ pub(super) fn password_hash(value: &str) -> Rule {
     if !value.starts_with('$') {
         return Err("this is not a hash: make one with `mkpasswd -m yescrypt`; a password in clear text is never accepted".to_owned());
     }
-    ensure(METHODS.iter().any(|method| value.starts_with(method)), || {
-        "the method of this hash is too weak or unknown: make a new one with `mkpasswd -m yescrypt`".to_owned()
-    })?;
+    ensure(
+        METHODS.iter().any(|method| value.starts_with(method)),
+        || {
+            "the method of this hash is too weak or unknown: make a new one with `mkpasswd -m yescrypt`".to_owned()
+        },
+    )?;
     ensure(
         value.len() >= 20
             && value.matches('$').count() >= 3
@@ -132,10 +167,14 @@ pub(super) fn ssh_key(value: &str) -> Rule {
     let kind = words.next().unwrap_or_default();
     let blob = words.next().unwrap_or_default();
     if value.contains("PRIVATE KEY") {
-        return Err("this is a private key: name the public one, the content of the `.pub` file".to_owned());
+        return Err(
+            "this is a private key: name the public one, the content of the `.pub` file".to_owned(),
+        );
     }
     ensure(KINDS.contains(&kind), || {
-        format!("`{kind}` is not a kind of public key that OpenSSH accepts by default; `ssh-keygen -t ed25519` makes one")
+        format!(
+            "`{kind}` is not a kind of public key that OpenSSH accepts by default; `ssh-keygen -t ed25519` makes one"
+        )
     })?;
     // RFC 4253 section 6.6: the blob begins with the kind again, as a string with a 32-bit length.
     let decoded = base64(blob).ok_or("the key after the kind is not base64")?;
@@ -185,7 +224,11 @@ pub(super) fn image_path(value: &str) -> Rule {
             && value[1..]
                 .split('/')
                 .all(|part| !part.is_empty() && part != "." && part != ".."),
-        || format!("`{value}` is not normalised: no `.`, `..`, `//`, control characters or `/` at the end"),
+        || {
+            format!(
+                "`{value}` is not normalised: no `.`, `..`, `//`, control characters or `/` at the end"
+            )
+        },
     )
 }
 
@@ -219,7 +262,9 @@ pub(super) fn parse_size(value: &str) -> Option<u64> {
 
 pub(super) fn size(value: &str) -> Rule {
     ensure(parse_size(value).is_some_and(|bytes| bytes > 0), || {
-        format!("`{value}` is not a size: a whole number and `K`, `M`, `G` or `T` (powers of 1024), such as `64M`")
+        format!(
+            "`{value}` is not a size: a whole number and `K`, `M`, `G` or `T` (powers of 1024), such as `64M`"
+        )
     })
 }
 
@@ -233,7 +278,9 @@ pub(super) fn module(value: &str) -> Rule {
 pub(super) fn firmware(value: &str) -> Rule {
     ensure(
         !value.starts_with('/')
-            && value.split('/').all(|part| !part.is_empty() && part != ".." && part != ".")
+            && value
+                .split('/')
+                .all(|part| !part.is_empty() && part != ".." && part != ".")
             && all(value, |b| b.is_ascii_graphic()),
         || format!("`{value}` is not a path or pattern below `/lib/firmware`, such as `rtl_nic/*`"),
     )
@@ -241,7 +288,15 @@ pub(super) fn firmware(value: &str) -> Rule {
 
 pub(super) fn kernel_parameter(value: &str) -> Rule {
     const OURS: &[&str] = &[
-        "root", "roothash", "rootfstype", "rootflags", "ro", "rw", "init", "rdinit", "usrhash",
+        "root",
+        "roothash",
+        "rootfstype",
+        "rootflags",
+        "ro",
+        "rw",
+        "init",
+        "rdinit",
+        "usrhash",
     ];
     let name = value.split('=').next().unwrap_or_default();
     ensure(
@@ -255,7 +310,9 @@ pub(super) fn kernel_parameter(value: &str) -> Rule {
         || format!("`{value}` is more than one parameter: give each its own item"),
     )?;
     ensure(
-        !OURS.contains(&name) && !name.starts_with("bedstone.") && !name.starts_with("systemd.verity"),
+        !OURS.contains(&name)
+            && !name.starts_with("bedstone.")
+            && !name.starts_with("systemd.verity"),
         || format!("`{name}` is set by the build, from the image that it makes"),
     )
 }
@@ -271,8 +328,9 @@ pub(super) fn kernel_option(value: &str) -> Rule {
 
 pub(super) fn sysctl_key(value: &str) -> Rule {
     ensure(
-        all(value, |b| b.is_ascii_alphanumeric() || b"._-*/".contains(&b))
-            && value.contains('.')
+        all(value, |b| {
+            b.is_ascii_alphanumeric() || b"._-*/".contains(&b)
+        }) && value.contains('.')
             && !value.starts_with('.')
             && !value.ends_with('.')
             && !value.contains(".."),
@@ -281,9 +339,10 @@ pub(super) fn sysctl_key(value: &str) -> Rule {
 }
 
 pub(super) fn line(value: &str) -> Rule {
-    ensure(!value.is_empty() && !value.chars().any(char::is_control), || {
-        "a single line of text is wanted, without control characters".to_owned()
-    })
+    ensure(
+        !value.is_empty() && !value.chars().any(char::is_control),
+        || "a single line of text is wanted, without control characters".to_owned(),
+    )
 }
 
 pub(super) fn reason(value: &str) -> Rule {
@@ -304,13 +363,12 @@ pub(super) fn subject(value: &str) -> Rule {
         "file" => image_path(name),
         "sysctl" => sysctl_key(name),
         "service" => unit(name),
-        "blacklist" => module(name),
-        "kernel-parameter" => ensure(
-            all(name, |b| b.is_ascii_graphic() && b != b'='),
-            || format!("`{name}` is not the name of a kernel parameter"),
-        ),
+        "blacklist" | "module" => module(name),
+        "kernel-parameter" => ensure(all(name, |b| b.is_ascii_graphic() && b != b'='), || {
+            format!("`{name}` is not the name of a kernel parameter")
+        }),
         _ => Err(format!(
-            "`{kind}` is not a kind of subject: `package`, `file`, `sysctl`, `service`, `kernel-parameter` or `blacklist`"
+            "`{kind}` is not a kind of subject: `package`, `file`, `sysctl`, `service`, `kernel-parameter`, `module` or `blacklist`"
         )),
     }
 }
@@ -322,9 +380,9 @@ pub(super) fn requirement(value: &str) -> Rule {
         let number = words.next().unwrap_or_default();
         let enhancement = words.next();
         ["CR", "EDR", "HDR", "NDR", "SAR"].contains(&kind)
-            && number
-                .split_once('.')
-                .is_some_and(|(a, b)| all(a, |b| b.is_ascii_digit()) && all(b, |b| b.is_ascii_digit()))
+            && number.split_once('.').is_some_and(|(a, b)| {
+                all(a, |b| b.is_ascii_digit()) && all(b, |b| b.is_ascii_digit())
+            })
             && enhancement.is_none_or(|e| {
                 e.strip_prefix("RE(")
                     .and_then(|e| e.strip_suffix(')'))
@@ -333,7 +391,9 @@ pub(super) fn requirement(value: &str) -> Rule {
             && words.next().is_none()
     };
     ensure(good, || {
-        format!("`{value}` is not a requirement: an item of IEC 62443-4-2 such as `CR 1.11` or `CR 2.11 RE(1)`, or `KSPP`")
+        format!(
+            "`{value}` is not a requirement: an item of IEC 62443-4-2 such as `CR 1.11` or `CR 2.11 RE(1)`, or `KSPP`"
+        )
     })
 }
 
