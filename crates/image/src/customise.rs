@@ -186,12 +186,33 @@ fn kernel(
         package,
         source: kernel.source.clone(),
         command_line: settled.command_line(),
-        modules: kernel.modules.clone(),
+        modules: modules(&kernel.modules, settled),
         initramfs_modules: kernel.initramfs_modules.clone(),
         firmware: kernel.firmware.clone(),
         deviations,
         own_deviations: own,
     }
+}
+
+/// The modules of profiles and manifest, in order of name.
+fn modules(own: &Modules, settled: &Settled) -> Modules {
+    let Modules::Named(own) = own else {
+        return own.clone();
+    };
+    let mut names: BTreeMap<String, ModuleName> = BTreeMap::new();
+    let profiles = settled
+        .items
+        .values()
+        .filter_map(|item| match &item.setting {
+            Setting::Module(name) => Some(name),
+            _ => None,
+        });
+    for module in profiles.chain(own) {
+        names
+            .entry(module.normalised())
+            .or_insert_with(|| module.clone());
+    }
+    Modules::Named(names.into_values().collect())
 }
 
 /// The kernel that the profiles want: profile and package without architecture.

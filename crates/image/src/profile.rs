@@ -11,8 +11,8 @@ mod set;
 
 pub use catalog::{Catalog, CatalogError};
 pub use model::{
-    Action, Blacklist, Deviation, KernelChoice, KernelParameters, PackageSet, Profile, ProfileFile,
-    ServiceSet, Settings,
+    Action, Blacklist, Deviation, KernelChoice, KernelParameters, ModuleSet, PackageSet, Profile,
+    ProfileFile, ServiceSet, Settings,
 };
 pub(crate) use set::names;
 pub use set::{Profiles, Reason};

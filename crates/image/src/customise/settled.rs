@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::document::text::PackageName;
+use crate::document::text::{ModuleName, PackageName};
 use crate::document::{Diagnostic, nearest};
 use crate::manifest::{Composition, Manifest, Modules};
 use crate::profile::{Action, Profile, Profiles, Reason, names};
@@ -21,6 +21,7 @@ pub(super) enum Setting {
     Service(Action),
     /// Every parameter of one name, in order.
     Parameters(Vec<String>),
+    Module(ModuleName),
     Blacklist,
 }
 
@@ -156,6 +157,13 @@ impl Settling<'_> {
                 self.wanted(number, subject, setting, why);
             }
         }
+        for entry in &profile.module {
+            for module in &entry.ship {
+                let subject = format!("module:{}", module.normalised());
+                let why = reason(&subject, &entry.requirement, &entry.reason);
+                self.wanted(number, subject, Setting::Module(module.clone()), why);
+            }
+        }
         for entry in &profile.blacklist {
             for module in &entry.modules {
                 let subject = format!("blacklist:{}", module.normalised());
@@ -202,9 +210,11 @@ impl Settling<'_> {
     fn overrides(&mut self) {
         for (subject, reason) in &self.composition.manifest.overrides {
             // Modules are one and the same with `-` and `_`.
-            let key = match subject.strip_prefix("blacklist:") {
-                Some(module) => format!("blacklist:{}", module.replace('-', "_")),
-                None => subject.to_string(),
+            let key = match subject.split_once(':') {
+                Some((kind @ ("blacklist" | "module"), module)) => {
+                    format!("{kind}:{}", module.replace('-', "_"))
+                }
+                _ => subject.to_string(),
             };
             if self.settled.items.remove(&key).is_some() {
                 self.settled
@@ -302,6 +312,11 @@ impl Settling<'_> {
         if let Modules::Named(modules) = &manifest.kernel.modules {
             for (index, module) in modules.iter().enumerate() {
                 let path = ["kernel", "modules", &index.to_string()];
+                self.own(
+                    format!("module:{}", module.normalised()),
+                    Setting::Module(module.clone()),
+                    &path,
+                );
                 self.refused(
                     &format!("blacklist:{}", module.normalised()),
                     "needs a module that is blacklisted, contrary to",

@@ -21,6 +21,7 @@ macro_rules! text {
 
             impl $name {
                 /// A value known to be good, from the program's own text.
+                #[allow(dead_code, reason = "not every format has a default")]
                 pub(crate) fn fixed(value: &'static str) -> Self {
                     debug_assert!($rule(value).is_ok(), "{value}");
                     Self(value.to_owned())
@@ -136,7 +137,7 @@ text! {
     Line = "line", "one line of text", rules::line;
     /// Why something is as it is: a sentence that a reviewer can judge.
     Reason = "reason", "a sentence of at least ten characters", rules::reason;
-    /// What a profile's override concerns: `package:NAME`, `file:/PATH`, `sysctl:KEY`, `service:UNIT`, `kernel-parameter:NAME` or `blacklist:MODULE`.
+    /// What a profile's override concerns: `package:NAME`, `file:/PATH`, `sysctl:KEY`, `service:UNIT`, `kernel-parameter:NAME`, `module:NAME` or `blacklist:MODULE`.
     Subject = "subject", "a subject such as `sysctl:kernel.sysrq`", rules::subject;
     /// A requirement: an item of IEC 62443-4-2 (`CR 1.11`, `EDR 3.14 RE(1)`) or `KSPP`, the Kernel Self Protection Project's recommendations.
     Requirement = "requirement", "a requirement such as `CR 1.11` or `KSPP`", rules::requirement;

@@ -1,6 +1,6 @@
 //! Rules that span several keys; what a single value may be is the schema's matter.
 
-use super::{Compression, FileSystem, Interface, Manifest, Modules};
+use super::{Compression, FileSystem, Interface, Manifest, Modules, User};
 use crate::document::text::SizeText;
 use crate::document::{Diagnostic, Node};
 
@@ -13,6 +13,7 @@ pub(super) fn rules(manifest: &Manifest, tree: &Node) -> Vec<Diagnostic> {
     found.debian(manifest);
     found.packages(manifest);
     found.kernel(manifest);
+    found.users(manifest);
     found.files(manifest);
     found.services(manifest);
     found.network(manifest);
@@ -144,6 +145,27 @@ impl Rules<'_> {
                 Diagnostic::error("`all` stands alone, not in a list")
                     .help("write `modules = \"all\"`"),
                 &["kernel", "modules"],
+            );
+        }
+    }
+
+    fn users(&mut self, manifest: &Manifest) {
+        let Some((_, root)) = manifest.users.iter().find(|(name, _)| &***name == "root") else {
+            return;
+        };
+        let allowed = User {
+            password: root.password.clone(),
+            ssh_keys: root.ssh_keys.clone(),
+            ..User::default()
+        };
+        if *root != allowed {
+            let written = ["groups", "shell", "home", "description", "system"]
+                .into_iter()
+                .find(|key| self.tree.at(&["users", "root", key]).is_some())
+                .unwrap_or("root");
+            self.report(
+                Diagnostic::error("`root` exists already: only its password and keys can be given"),
+                &["users", "root", written],
             );
         }
     }

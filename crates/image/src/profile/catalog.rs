@@ -19,13 +19,16 @@ const EMBEDDED: &[(&str, &str)] = embedded![
     "boards/qemu-amd64.toml",
     "kernel/kspp.toml",
     "opt/development.toml",
+    "profiles/base.toml",
     "profiles/minimal.toml",
     "profiles/rt.toml",
     "profiles/security-access.toml",
     "profiles/security-audit.toml",
     "profiles/security-kernel.toml",
+    "profiles/security-mfa.toml",
     "profiles/security-network.toml",
     "profiles/security.toml",
+    "profiles/ssh.toml",
 ];
 
 /// A part of the catalogue cannot be had.

@@ -7,6 +7,7 @@ use crate::document::text::{
     FileMode, ImagePath, KernelOption, KernelParameter, Line, ModuleName, Name, PackageName,
     Reason, Requirement, SuiteName, SysctlKey, SysctlValue, UnitName, UserName,
 };
+use crate::manifest::Architecture;
 
 /// A profile as written.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -37,6 +38,9 @@ pub struct Profile {
     /// Kernel parameters.
     #[serde(default)]
     pub kernel_parameter: Vec<KernelParameters>,
+    /// Modules that what the profile installs needs.
+    #[serde(default)]
+    pub module: Vec<ModuleSet>,
     /// Modules that must not load.
     #[serde(default)]
     pub blacklist: Vec<Blacklist>,
@@ -88,6 +92,9 @@ pub struct ProfileFile {
     /// Group; the owner is always root.
     #[serde(default = "root_group")]
     pub group: UserName,
+    /// The architectures that it holds for; without any, all.
+    #[serde(default)]
+    pub architectures: Vec<Architecture>,
     /// The suites that it holds for; without any, all.
     #[serde(default)]
     pub suites: Vec<SuiteName>,
@@ -170,6 +177,19 @@ pub struct ServiceSet {
 pub struct KernelParameters {
     /// The parameters.
     pub add: Vec<KernelParameter>,
+    /// The requirements that they serve.
+    #[serde(default)]
+    pub requirement: Vec<Requirement>,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// Modules that serve the same purpose.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ModuleSet {
+    /// The modules.
+    pub ship: Vec<ModuleName>,
     /// The requirements that they serve.
     #[serde(default)]
     pub requirement: Vec<Requirement>,

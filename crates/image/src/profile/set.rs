@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::{Catalog, Profile};
 use crate::document::text::{Name, Requirement, SuiteName};
 use crate::document::{Diagnostic, Origin, Problems, SourceId, Sources, decode, schema_of};
+use crate::manifest::Architecture;
 
 /// Why something is in the image.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -29,10 +30,15 @@ pub struct Profiles {
 }
 
 impl Profiles {
-    /// Reads the profiles `names` of the catalogue for a suite.
+    /// Reads the profiles `names` of the catalogue for a suite and architecture.
     ///
     /// Fails with every problem in any of their files, and where profiles extend each other in a circle.
-    pub fn load(catalog: &Catalog, names: &[Name], suite: &SuiteName) -> Result<Self, Problems> {
+    pub fn load(
+        catalog: &Catalog,
+        names: &[Name],
+        suite: &SuiteName,
+        architecture: Architecture,
+    ) -> Result<Self, Problems> {
         let mut loading = Loading {
             catalog,
             sources: Sources::new(),
@@ -49,7 +55,7 @@ impl Profiles {
         if loading.problems.is_empty() {
             let mut set = loading.set;
             for profile in &mut set.profiles {
-                narrow(profile, suite);
+                narrow(profile, suite, architecture);
             }
             Ok(set)
         } else {
@@ -68,10 +74,13 @@ impl Profiles {
     }
 }
 
-fn narrow(profile: &mut Profile, suite: &SuiteName) {
+fn narrow(profile: &mut Profile, suite: &SuiteName, architecture: Architecture) {
     let holds = |suites: &[SuiteName]| suites.is_empty() || suites.contains(suite);
     profile.package.retain(|entry| holds(&entry.suites));
-    profile.file.retain(|entry| holds(&entry.suites));
+    profile.file.retain(|entry| {
+        holds(&entry.suites)
+            && (entry.architectures.is_empty() || entry.architectures.contains(&architecture))
+    });
     profile.sysctl.retain(|entry| holds(&entry.suites));
     profile.service.retain(|entry| holds(&entry.suites));
     profile.deviation.retain(|entry| holds(&entry.suites));

@@ -363,12 +363,12 @@ pub(super) fn subject(value: &str) -> Rule {
         "file" => image_path(name),
         "sysctl" => sysctl_key(name),
         "service" => unit(name),
-        "blacklist" => module(name),
+        "blacklist" | "module" => module(name),
         "kernel-parameter" => ensure(all(name, |b| b.is_ascii_graphic() && b != b'='), || {
             format!("`{name}` is not the name of a kernel parameter")
         }),
         _ => Err(format!(
-            "`{kind}` is not a kind of subject: `package`, `file`, `sysctl`, `service`, `kernel-parameter` or `blacklist`"
+            "`{kind}` is not a kind of subject: `package`, `file`, `sysctl`, `service`, `kernel-parameter`, `module` or `blacklist`"
         )),
     }
 }
