@@ -14,18 +14,29 @@
 //! - [`authenticode`]: signatures of EFI programs, made and verified.
 //! - [`efi_variables`]: EFI variables: the store of OVMF, signature lists, boot entries, device paths, efivarfs.
 //! - [`data_partition`]: what tells a data partition that was never used from one that must not be touched.
+//! - [`sparse`], [`bmap`], [`qcow2`], [`compress`]: forms in which an image travels.
+//! - [`layout`], [`assemble`]: from parts to a disk image.
+//! - [`model`]: from a disk image to which slot boots and whether it is intact.
 //! - [`storage`], [`content`]: what the modules above read and write.
 
+pub mod assemble;
 pub mod authenticode;
 pub mod bgenv;
+pub mod bmap;
+pub mod compress;
 pub mod content;
+pub mod cpio;
 pub mod data_partition;
 pub mod efi_variables;
 mod error;
 pub mod fat;
 pub mod gpt;
 pub mod guid;
+pub mod layout;
+pub mod model;
 pub mod pe;
+pub mod qcow2;
+pub mod sparse;
 pub mod storage;
 pub mod uki;
 pub mod verity;

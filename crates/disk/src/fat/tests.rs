@@ -309,7 +309,7 @@ fn explore(bytes: &Vec<u8>) {
     while let Some(directory) = directories.pop() {
         for entry in volume.list(&directory).unwrap_or_default() {
             looked_at += 1;
-            if looked_at > 200 {
+            if looked_at > 40 {
                 return;
             }
             let path = format!("{directory}/{}", entry.name);

@@ -1,0 +1,234 @@
+//! From a plan to the image file of a disk.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use bedstone_store::atomic::AtomicFile;
+use bedstone_store::{Digest, Hasher};
+use rayon::prelude::*;
+
+use crate::content::Content;
+use crate::error::{Error, Result};
+use crate::fat::{self, Piece};
+use crate::gpt::{ALIGNMENT, BACKUP_SIZE, PRIMARY_SIZE, Partition};
+use crate::guid::Guid;
+use crate::layout::{DiskPlan, PartitionContent};
+use crate::sparse;
+
+/// A disk image that was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assembled {
+    /// Bytes of the image.
+    pub size: u64,
+    /// The disk's identifier.
+    pub disk: Guid,
+    /// The partitions.
+    pub partitions: Vec<Row>,
+    /// The parts of the image that must be written to a device, ascending: all that the plan gives content to, zeros
+    /// within included. For [`crate::bmap::Bmap::new`].
+    pub mapped: Vec<Range<u64>>,
+}
+
+/// A partition of the image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Its name.
+    pub label: String,
+    /// Its number in the table, from 1.
+    pub number: u32,
+    /// First byte on the disk.
+    pub start: u64,
+    /// Bytes of the partition.
+    pub size: u64,
+    /// Its identifier.
+    pub guid: Guid,
+    /// Its type.
+    pub kind: Guid,
+    /// Bytes of content at its start: all of them for a FAT volume, none when it is empty.
+    pub content_length: u64,
+    /// Digest of these bytes, read back from the image.
+    pub sha256: Digest,
+}
+
+/// Makes the image `target`, replacing it atomically, on all threads of the current rayon pool.
+///
+/// The image is sparse. Fails when a content does not fit its partition.
+pub fn assemble(plan: &DiskPlan, target: &Path) -> Result<Assembled> {
+    let table = plan.table()?;
+    let mut jobs = vec![Job {
+        offset: 0,
+        length: PRIMARY_SIZE,
+        source: Content::Bytes(table.primary()?),
+    }];
+    let mut mapped = Vec::new();
+    let mut lengths = Vec::new();
+    for (partition, plan) in table.partitions.iter().zip(&plan.partitions) {
+        let first = jobs.len();
+        lengths.push(add_jobs(partition, &plan.content, &mut jobs)?);
+        mapped.extend(
+            jobs[first..]
+                .iter()
+                .map(|job| job.offset..job.offset + job.length),
+        );
+        if plan.content == PartitionContent::Empty {
+            let end = partition.start + partition.size.min(ALIGNMENT);
+            mapped.push(partition.start..end);
+        }
+    }
+    let backup_at = table.disk_size - BACKUP_SIZE;
+    jobs.push(Job {
+        offset: backup_at,
+        length: BACKUP_SIZE,
+        source: Content::Bytes(table.backup()?),
+    });
+    mapped.insert(0, 0..PRIMARY_SIZE);
+    mapped.push(backup_at..table.disk_size);
+
+    let mut output = AtomicFile::create(target)?;
+    let file = &*output.file();
+    file.set_len(table.disk_size)
+        .map_err(Error::io("resize", target))?;
+    jobs.par_iter().try_for_each(|job| job.run(file, target))?;
+    let digests = digests(plan, &table.partitions, &lengths, file, target)?;
+    let rows = table.partitions.iter().zip(lengths).zip(digests);
+    let partitions = rows
+        .map(|((partition, content_length), sha256)| Row {
+            label: partition.name.clone(),
+            number: partition.number,
+            start: partition.start,
+            size: partition.size,
+            guid: partition.guid,
+            kind: partition.kind,
+            content_length,
+            sha256,
+        })
+        .collect();
+    output.commit()?;
+    Ok(Assembled {
+        size: table.disk_size,
+        disk: table.disk,
+        partitions,
+        mapped,
+    })
+}
+
+/// Bytes that go to one place of the image.
+struct Job {
+    offset: u64,
+    length: u64,
+    source: Content,
+}
+
+impl Job {
+    fn run(&self, file: &File, target: &Path) -> Result<()> {
+        let copied = match &self.source {
+            Content::Bytes(bytes) => {
+                sparse::write(file, bytes, self.offset).map_err(Error::io("write", target))?;
+                bytes.len() as u64
+            }
+            Content::File(path) => sparse::copy(path, file, self.offset)?,
+        };
+        if copied != self.length {
+            let reason = "changed its length while it was copied";
+            return Err(Error::unwritable(
+                "disk",
+                format!("{:?}", self.source),
+                reason,
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Adds what the partition's content needs and returns the content's length.
+fn add_jobs(partition: &Partition, content: &PartitionContent, jobs: &mut Vec<Job>) -> Result<u64> {
+    let source = match content {
+        PartitionContent::Empty => return Ok(0),
+        PartitionContent::Bytes(bytes) => Content::Bytes(bytes.clone()),
+        PartitionContent::File(path) => Content::File(path.clone()),
+        PartitionContent::Fat {
+            volume_id,
+            label,
+            time,
+            tree,
+        } => {
+            let options = fat::Options {
+                kind: None,
+                size: partition.size,
+                volume_id: *volume_id,
+                label: label.clone(),
+                time: *time,
+            };
+            let volume = fat::plan(&options, tree)?;
+            jobs.extend(volume.pieces().iter().map(|piece: &Piece| Job {
+                offset: partition.start + piece.offset,
+                length: piece.length,
+                source: piece.content.clone(),
+            }));
+            return Ok(partition.size);
+        }
+    };
+    let length = source.length()?;
+    if length > partition.size {
+        let reason = format!("{length} bytes do not fit into {}", partition.size);
+        return Err(Error::unwritable("disk", &partition.name, reason));
+    }
+    jobs.push(Job {
+        offset: partition.start,
+        length,
+        source,
+    });
+    Ok(length)
+}
+
+/// The digest of each partition's content, read back from the image. A file that fills several slots is hashed in the
+/// first of them.
+fn digests(
+    plan: &DiskPlan,
+    partitions: &[Partition],
+    lengths: &[u64],
+    file: &File,
+    target: &Path,
+) -> Result<Vec<Digest>> {
+    let mut first_of: HashMap<&PathBuf, usize> = HashMap::new();
+    let representative: Vec<usize> = plan
+        .partitions
+        .iter()
+        .enumerate()
+        .map(|(index, partition)| match &partition.content {
+            PartitionContent::File(path) => *first_of.entry(path).or_insert(index),
+            _ => index,
+        })
+        .collect();
+    let digests: Result<Vec<Option<Digest>>> = representative
+        .par_iter()
+        .enumerate()
+        .map(|(index, first)| {
+            let range = partitions[index].start..partitions[index].start + lengths[index];
+            let hash = || digest(file, range).map_err(Error::io("read back", target));
+            (*first == index).then(hash).transpose()
+        })
+        .collect();
+    let digests = digests?;
+    let of = |first: &usize| digests[*first].unwrap_or_else(|| Digest::of(&[]));
+    Ok(representative.iter().map(of).collect())
+}
+
+fn digest(file: &File, range: Range<u64>) -> std::io::Result<Digest> {
+    let mut hasher = Hasher::new();
+    let mut buffer = vec![0; 1 << 20];
+    let mut position = range.start;
+    while position < range.end {
+        let length = buffer.len().min((range.end - position) as usize);
+        file.read_exact_at(&mut buffer[..length], position)?;
+        hasher.update(&buffer[..length]);
+        position += length as u64;
+    }
+    Ok(hasher.finish())
+}
