@@ -16,6 +16,8 @@
 //! - [`ext4`]: file systems made independent of the time.
 //! - [`data_partition`]: what tells a data partition that was never used from one that must not be touched.
 //! - [`sparse`], [`bmap`], [`qcow2`], [`compress`]: forms in which an image travels.
+//! - [`layout`], [`assemble`]: from parts to a disk image.
+//! - [`model`]: from a disk image to which slot boots and whether it is intact.
 //! - [`storage`], [`content`]: what the modules above read and write.
 
 pub mod assemble;

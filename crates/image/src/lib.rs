@@ -5,6 +5,7 @@
 //! - [`archives`], [`locking`]: which repositories, and which exact packages of them.
 //! - [`customise`]: from both to packages and changes of the tree.
 //! - [`kernel`]: configurations, held against a hardening baseline.
+//! - [`initramfs`]: PID 1 and what it loads, packed.
 //! - [`modules`]: the kernel modules and firmware that an image needs.
 //! - [`product`]: a manifest with all that follows from it alone.
 //! - [`rootfs`]: the configured, sealed Debian tree.
@@ -14,6 +15,7 @@ pub mod archives;
 pub mod customise;
 pub mod document;
 mod error;
+pub mod initramfs;
 pub mod kernel;
 pub mod locking;
 pub mod manifest;

@@ -15,4 +15,6 @@ pub use selection::{Selection, Wanted};
 pub use tree::{KernelModules, MAX_MODULE};
 
 #[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
 mod tests;

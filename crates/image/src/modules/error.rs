@@ -48,6 +48,9 @@ pub enum Error {
         /// The modules of the circle, each needed by the one before.
         names: Vec<String>,
     },
+    /// The archive could not be made.
+    #[error(transparent)]
+    Disk(#[from] bedstone_disk::Error),
 }
 
 impl Error {
