@@ -40,58 +40,52 @@ pub struct Snapshot {
     _lock: FileLock,
 }
 
-impl Snapshot {
-    /// Finds the state `label` of this machine in `cache`, or brings a machine there by `prepare` and saves it, which may
-    /// take `limit` beside that.
+/// Which snapshot, and where it is kept.
+#[derive(Debug, Clone)]
+pub struct Recipe<'a> {
+    /// The host's programs.
+    pub tools: &'a Tools,
+    /// Directory of all snapshots.
+    pub cache: &'a Path,
+    /// Name of the state; one snapshot of a name is kept.
+    pub label: &'a str,
+    /// Digest of the image that is booted.
+    pub image: Digest,
+    /// The machine; whatever it says of its drives, writes go to the snapshot.
+    pub machine: &'a QemuConfig,
+    /// How its instructions run.
+    pub accelerator: Accelerator,
+    /// Ends waiting early once it is true.
+    pub interrupt: Option<Arc<AtomicBool>>,
+    /// How long saving may take.
+    pub limit: Duration,
+}
+
+impl Recipe<'_> {
+    /// Finds the snapshot, or brings a machine to that state by `prepare`, which gets it switched on, and saves it.
     ///
-    /// It is found again only with the same QEMU, arguments, `image` digest and files (by name, size and time of change);
-    /// others of the same label are then removed unless they are in use. `prepare` gets the machine switched on.
-    pub fn open(
-        tools: &Tools,
-        cache: &Path,
-        label: &str,
-        image: &Digest,
-        config: &QemuConfig,
-        accelerator: Accelerator,
-        interrupt: Option<Arc<AtomicBool>>,
-        limit: Duration,
-        prepare: impl FnOnce(&mut Qemu) -> Result<()>,
-    ) -> Result<Self> {
-        fs::create_dir_all(cache).map_err(Error::io("create directory", cache))?;
-        let cache = fs::canonicalize(cache).map_err(Error::io("find", cache))?;
-        let key = key(tools, image, config, accelerator)?.to_string();
-        let name = format!("{label}-{}", &key[..DIGITS]);
+    /// It is found again only with the same QEMU, arguments, image digest and files (by name, size and time of change);
+    /// others of the same label are then removed unless they are in use.
+    pub fn open(&self, prepare: impl FnOnce(&mut Qemu) -> Result<()>) -> Result<Snapshot> {
+        fs::create_dir_all(self.cache).map_err(Error::io("create directory", self.cache))?;
+        let cache = fs::canonicalize(self.cache).map_err(Error::io("find", self.cache))?;
+        let key = key(self.tools, &self.image, self.machine, self.accelerator)?.to_string();
+        let name = format!("{}-{}", self.label, &key[..DIGITS]);
         let directory = cache.join(&name);
         let lock = cache.join(format!("{name}.lock"));
-        let snapshot = |found, lock| Self {
-            tools: tools.clone(),
-            config: frozen(config, &directory),
-            accelerator,
-            directory: directory.clone(),
-            found,
-            _lock: lock,
-        };
         let shared = FileLock::acquire(&lock, Mode::Shared)?;
         if directory.is_dir() {
-            return Ok(snapshot(true, shared));
+            return Ok(self.snapshot(directory, true, shared));
         }
         drop(shared);
         let exclusive = FileLock::acquire(&lock, Mode::Exclusive)?;
         // Somebody else may have made it meanwhile.
-        let made = !directory.is_dir();
-        if made {
-            remove_others(&cache, label, &name)?;
+        let found = directory.is_dir();
+        if !found {
+            remove_others(&cache, self.label, &name)?;
             let unfinished = cache.join(format!("{name}.new"));
             remove(&unfinished)?;
-            fs::create_dir(&unfinished).map_err(Error::io("create directory", &unfinished))?;
-            let config = recording(config, &unfinished)?;
-            let mut machine = Qemu::new(tools, config, accelerator, interrupt)?;
-            let saved = machine
-                .power_on()
-                .and_then(|()| prepare(&mut machine))
-                .and_then(|()| machine.save_state(&unfinished.join(STATE), limit));
-            if let Err(error) = saved {
-                drop(machine);
+            if let Err(error) = self.make(&unfinished, prepare) {
                 remove(&unfinished)?;
                 return Err(error);
             }
@@ -100,14 +94,39 @@ impl Snapshot {
         drop(exclusive);
         let shared = FileLock::acquire(&lock, Mode::Shared)?;
         if directory.is_dir() {
-            return Ok(snapshot(!made, shared));
+            return Ok(self.snapshot(directory, found, shared));
         }
         Err(Error::Config {
-            field: "snapshot",
-            reason: format!("`{}` was removed while it was opened", directory.display()),
+            field: "label",
+            reason: format!(
+                "`{}` is used for several machines at once, which remove each other's snapshot",
+                self.label
+            ),
         })
     }
 
+    fn snapshot(&self, directory: PathBuf, found: bool, lock: FileLock) -> Snapshot {
+        Snapshot {
+            tools: self.tools.clone(),
+            config: frozen(self.machine, &directory),
+            accelerator: self.accelerator,
+            directory,
+            found,
+            _lock: lock,
+        }
+    }
+
+    fn make(&self, directory: &Path, prepare: impl FnOnce(&mut Qemu) -> Result<()>) -> Result<()> {
+        fs::create_dir(directory).map_err(Error::io("create directory", directory))?;
+        let config = recording(self.machine, directory)?;
+        let mut machine = Qemu::new(self.tools, config, self.accelerator, self.interrupt.clone())?;
+        machine.power_on()?;
+        prepare(&mut machine)?;
+        machine.save_state(&directory.join(STATE), self.limit)
+    }
+}
+
+impl Snapshot {
     /// Whether it was there already.
     pub fn was_found(&self) -> bool {
         self.found

@@ -75,7 +75,8 @@ impl Pattern {
 
     /// How many bytes before the end of a text without a match may be the beginning of one.
     pub(crate) fn open_end(&self, text: &[u8]) -> usize {
-        let line = text.len() - last_line(text);
+        let all = text.len();
+        let line = all - last_line(text);
         let text = self
             .alternatives
             .iter()
@@ -83,7 +84,7 @@ impl Pattern {
                 Alternative::Text(wanted) => wanted.len().saturating_sub(1),
                 Alternative::Glob(_) => line,
             });
-        text.max().unwrap_or(0)
+        text.max().unwrap_or(0).min(all)
     }
 }
 
