@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::keyring::Keyring;
 use crate::release::{Expected, ValidUntil};
 
-pub use local::{LocalPackage, packages_index, scan};
+pub use local::{LocalPackage, packages_index, scan, scan_file};
 pub use mirrors::Mirrors;
 pub(crate) use mirrors::is_supported;
 

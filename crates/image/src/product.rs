@@ -33,8 +33,13 @@ impl Product {
     ) -> Result<Self, Box<Problems>> {
         let composition = Loader::new(catalog, read).load(layers).map_err(Box::new)?;
         let manifest = composition.manifest.with_defaults();
-        let profiles = Profiles::load(catalog, &manifest.profiles, &manifest.debian.suite)
-            .map_err(Box::new)?;
+        let profiles = Profiles::load(
+            catalog,
+            &manifest.profiles,
+            &manifest.debian.suite,
+            manifest.debian.architecture,
+        )
+        .map_err(Box::new)?;
         let plan = customise::plan(&composition, &profiles, inputs).map_err(Box::new)?;
         Ok(Self {
             composition,

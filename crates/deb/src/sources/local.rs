@@ -32,10 +32,11 @@ pub fn scan(directory: &Path) -> Result<Vec<LocalPackage>> {
         .map_err(io("list"))?;
     paths.retain(|path| path.extension().is_some_and(|it| it == "deb"));
     paths.sort();
-    paths.iter().map(|path| scan_one(path)).collect()
+    paths.iter().map(|path| scan_file(path)).collect()
 }
 
-fn scan_one(path: &Path) -> Result<LocalPackage> {
+/// Reads the control stanza and digest of one .deb file.
+pub fn scan_file(path: &Path) -> Result<LocalPackage> {
     let open = || File::open(path).map_err(bedstone_store::Error::io("open", path));
     let name = path.display().to_string();
     let filename = path

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use super::BOOT_PACKAGES;
 use crate::archives::{self, Archives};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// Name that local packages have as a source.
 pub const LOCAL: &str = "local";
