@@ -46,7 +46,10 @@ fn read(text: &str) -> Result<Sample, String> {
 #[test]
 fn good_documents_decode() {
     assert_eq!(
-        read("name = \"aide\"\ncount = 3\nkind = \"second\"\nlist = [\"a.service\"]\neither = [1]\n").unwrap(),
+        read(
+            "name = \"aide\"\ncount = 3\nkind = \"second\"\nlist = [\"a.service\"]\neither = [1]\n"
+        )
+        .unwrap(),
         Sample {
             name: text::PackageName::fixed("aide"),
             count: Some(3),
@@ -56,7 +59,9 @@ fn good_documents_decode() {
         }
     );
     assert_eq!(
-        read("name = \"aide\"\neither = \"first\"\n").unwrap().either,
+        read("name = \"aide\"\neither = \"first\"\n")
+            .unwrap()
+            .either,
         Some(Either::Word(Kind::First))
     );
 }

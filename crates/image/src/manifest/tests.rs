@@ -36,7 +36,10 @@ const BASE: (&str, &str) = (
 
 #[test]
 fn later_layers_win_and_lists_append_remove_and_start_afresh() {
-    let b = ("b.toml", "[packages]\ninstall = [\"!aide\", \"sudo\", \"acl\"]\nrecommends = true\n[kernel]\ncommand-line = [\"!*\", \"panic=1\"]\n[product]\nversion = \"2\"\n");
+    let b = (
+        "b.toml",
+        "[packages]\ninstall = [\"!aide\", \"sudo\", \"acl\"]\nrecommends = true\n[kernel]\ncommand-line = [\"!*\", \"panic=1\"]\n[product]\nversion = \"2\"\n",
+    );
     let composed = good(&[BASE, b], "a.toml:b.toml");
     let manifest = &composed.manifest;
     assert_eq!(&*manifest.product.version, "2");
@@ -46,7 +49,10 @@ fn later_layers_win_and_lists_append_remove_and_start_afresh() {
     assert!(manifest.packages.recommends);
     assert_eq!(&*manifest.kernel.command_line[0], "panic=1");
     assert_eq!(composed.origin_text(&["product", "version"]), "b.toml:7");
-    assert_eq!(composed.origin_text(&["packages", "install", "0"]), "a.toml:3");
+    assert_eq!(
+        composed.origin_text(&["packages", "install", "0"]),
+        "a.toml:3"
+    );
     assert_eq!(composed.origin_text(&["root", "type"]), "default");
 }
 
@@ -64,9 +70,18 @@ fn taking_away_what_nobody_listed_is_an_error() {
 #[test]
 fn includes_come_before_the_file_and_count_once() {
     let files = [
-        ("d/p.toml", "include = [\"../base.toml\", \"site.toml\"]\nproduct = { name = \"p\", version = \"3\" }\n"),
-        ("base.toml", "product = { name = \"base\", version = \"1\" }\n"),
-        ("d/site.toml", "include = [\"../base.toml\"]\n[product]\nname = \"site\"\nvendor = \"V\"\n[files.\"/a\"]\nsource = \"a.txt\"\n"),
+        (
+            "d/p.toml",
+            "include = [\"../base.toml\", \"site.toml\"]\nproduct = { name = \"p\", version = \"3\" }\n",
+        ),
+        (
+            "base.toml",
+            "product = { name = \"base\", version = \"1\" }\n",
+        ),
+        (
+            "d/site.toml",
+            "include = [\"../base.toml\"]\n[product]\nname = \"site\"\nvendor = \"V\"\n[files.\"/a\"]\nsource = \"a.txt\"\n",
+        ),
     ];
     let composed = good(&files, "d/p.toml");
     let names: Vec<String> = composed.layers.iter().map(|l| l.name.to_string()).collect();
@@ -74,7 +89,11 @@ fn includes_come_before_the_file_and_count_once() {
     assert_eq!(&*composed.manifest.product.name, "p");
     assert_eq!(composed.manifest.product.vendor.as_deref(), Some("V"));
     let file = composed.manifest.files.values().next().unwrap();
-    assert_eq!(file.source.as_deref(), Some("d/a.txt"), "relative to the file that names it");
+    assert_eq!(
+        file.source.as_deref(),
+        Some("d/a.txt"),
+        "relative to the file that names it"
+    );
 }
 
 #[test]
@@ -89,19 +108,31 @@ fn circles_and_missing_layers_are_shown_where_they_are_named() {
     );
     let files = [("a.toml", "include = [\"gone.toml\", \"@opt/nothing\"]\n")];
     let text = bad(&files, "a.toml:other.toml");
-    assert!(text.contains("a.toml:1:12: cannot read layer `gone.toml`: entity not found"), "{text}");
-    assert!(text.contains("a.toml:1:25: cannot read layer `@opt/nothing`: the catalogue has no"), "{text}");
+    assert!(
+        text.contains("a.toml:1:12: cannot read layer `gone.toml`: entity not found"),
+        "{text}"
+    );
+    assert!(
+        text.contains("a.toml:1:25: cannot read layer `@opt/nothing`: the catalogue has no"),
+        "{text}"
+    );
     assert!(text.contains("cannot read layer `other.toml`"), "{text}");
 }
 
 #[test]
 fn the_board_is_the_lowest_layer_and_unknown_boards_are_listed() {
-    let p = ("p.toml", "board = \"qemu-amd64\"\nproduct = { name = \"p\", version = \"1\" }\n[boot]\nwatchdog = 10\n");
+    let p = (
+        "p.toml",
+        "board = \"qemu-amd64\"\nproduct = { name = \"p\", version = \"1\" }\n[boot]\nwatchdog = 10\n",
+    );
     let composed = good(&[p], "p.toml:@opt/development");
     assert_eq!(composed.layers[0].name.to_string(), "@boards/qemu-amd64");
     assert_eq!(composed.manifest.boot.watchdog, 10);
     assert!(composed.manifest.boot.accept_expired.is_some());
-    let p = ("p.toml", "board = \"qemu-amd46\"\nproduct = { name = \"p\", version = \"1\" }\n");
+    let p = (
+        "p.toml",
+        "board = \"qemu-amd46\"\nproduct = { name = \"p\", version = \"1\" }\n",
+    );
     assert_eq!(
         bad(&[p], "p.toml"),
         "p.toml:1:9: cannot read layer `@boards/qemu-amd46`: the catalogue has no `boards/qemu-amd46.toml`; it has `boards/qemu-amd64`"
@@ -110,34 +141,97 @@ fn the_board_is_the_lowest_layer_and_unknown_boards_are_listed() {
 
 #[test]
 fn a_key_in_the_wrong_section_is_told_where_it_belongs() {
-    let files = [("p.toml", "product = { name = \"p\", version = \"1\" }\nhostname = \"x\"\n[packages]\nrecomends = true\n")];
+    let files = [(
+        "p.toml",
+        "product = { name = \"p\", version = \"1\" }\nhostname = \"x\"\n[packages]\nrecomends = true\n",
+    )];
     let problems = load(&files, "p.toml").unwrap_err();
     let shown = render(&problems.sources, &problems.diagnostics, Style::Plain);
-    assert!(shown.contains("`hostname` belongs to `[network]`"), "{shown}");
+    assert!(
+        shown.contains("`hostname` belongs to `[network]`"),
+        "{shown}"
+    );
     assert!(shown.contains("did you mean `recommends`?"), "{shown}");
 }
 
 /// What is wrong, and what is said about it.
 const REFUSED: &[(&str, &str)] = &[
-    ("[kernel]\npackage = \"linux-image-amd64\"\n[kernel.source]\ntree = \"linux\"\n", "p.toml:4:9: the kernel is either a package or built from source, not both"),
-    ("[kernel.source]\nconfig = \"c\"\n", "p.toml:2:9: `kernel.source` must say exactly one of `package` and `tree`"),
-    ("[kernel]\nmodules = [\"all\"]\n", "p.toml:3:1: `all` stands alone, not in a list"),
-    ("[files.\"/etc/a\"]\nmode = \"0600\"\n", "p.toml:2:8: file `/etc/a` must say exactly one of `content` and `source`"),
-    ("[files.\"/run/a\"]\ncontent = \"\"\n", "p.toml:2:8: file `/run/a` would be hidden: something is mounted there when the system runs"),
-    ("[services]\nenable = [\"a.service\"]\nmask = [\"a.service\"]\n", "p.toml:4:9: `a.service` is in `services.mask` and in `services.enable`"),
-    ("[network.interfaces.eth0]\noptional = true\n", "p.toml:2:21: interface `eth0` gets no address"),
-    ("[network.interfaces.eth0]\naddresses = [\"192.0.2.2/24\"]\ngateway = \"198.51.100.1\"\n", "p.toml:4:1: the gateway `198.51.100.1` is in none of the networks of interface `eth0`"),
-    ("[partitions]\nroot = \"100K\"\n", "p.toml:3:1: `partitions.root` must be a multiple of `1M`, not `100K`: partitions are aligned to it"),
-    ("[partitions]\nboot = \"4M\"\n", "p.toml:3:1: `partitions.boot` must be at least `16M`, not `4M`"),
-    ("[root]\ntype = \"ext4\"\ncompression = \"lz4\"\n", "p.toml:4:1: this file system does not have this compression"),
-    ("[secure-boot]\nkey = \"k.pem\"\n", "p.toml:2:2: `secure-boot` needs both `key` and `certificate`, or neither"),
-    ("[packages]\ninstall = [\"aide\"]\nremove = [\"aide\"]\n", "p.toml:4:11: `aide` is both installed and removed"),
-    ("[debian.pins.x]\npackages = [\"aide\"]\n", "p.toml:2:14: pin `x` must say exactly one of `version`, `suite` and `source`"),
-    ("[debian.sources.local]\nuris = [\"file:///a\"]\nsuite = \"x\"\nsigned-by = \"k\"\n", "p.toml:2:17: `local` names one of Debian's own sources"),
-    ("[hooks.h]\nscript = \"s\"\ninputs = [\"a/x\", \"b/x\"]\n", "p.toml:4:1: two inputs of hook `h` have the same last part, so the script could see only one"),
-    ("[users.root]\ngroups = [\"sudo\"]\n", "p.toml:3:1: `root` exists already: only its password and keys can be given"),
-    ("[users.operator]\npassword = \"secret\"\n", "p.toml:3:12: `users.operator.password`: this is not a hash: make one with `mkpasswd -m yescrypt`; a password in clear text is never accepted"),
-    ("[overrides]\n\"sysctl:kernel.sysrq\" = \"no\"\n", "p.toml:3:25: `overrides.\"sysctl:kernel.sysrq\"`: a reason is a sentence that a reviewer can judge: at least ten characters"),
+    (
+        "[kernel]\npackage = \"linux-image-amd64\"\n[kernel.source]\ntree = \"linux\"\n",
+        "p.toml:4:9: the kernel is either a package or built from source, not both",
+    ),
+    (
+        "[kernel.source]\nconfig = \"c\"\n",
+        "p.toml:2:9: `kernel.source` must say exactly one of `package` and `tree`",
+    ),
+    (
+        "[kernel]\nmodules = [\"all\"]\n",
+        "p.toml:3:1: `all` stands alone, not in a list",
+    ),
+    (
+        "[files.\"/etc/a\"]\nmode = \"0600\"\n",
+        "p.toml:2:8: file `/etc/a` must say exactly one of `content` and `source`",
+    ),
+    (
+        "[files.\"/run/a\"]\ncontent = \"\"\n",
+        "p.toml:2:8: file `/run/a` would be hidden: something is mounted there when the system runs",
+    ),
+    (
+        "[services]\nenable = [\"a.service\"]\nmask = [\"a.service\"]\n",
+        "p.toml:4:9: `a.service` is in `services.mask` and in `services.enable`",
+    ),
+    (
+        "[network.interfaces.eth0]\noptional = true\n",
+        "p.toml:2:21: interface `eth0` gets no address",
+    ),
+    (
+        "[network.interfaces.eth0]\naddresses = [\"192.0.2.2/24\"]\ngateway = \"198.51.100.1\"\n",
+        "p.toml:4:1: the gateway `198.51.100.1` is in none of the networks of interface `eth0`",
+    ),
+    (
+        "[partitions]\nroot = \"100K\"\n",
+        "p.toml:3:1: `partitions.root` must be a multiple of `1M`, not `100K`: partitions are aligned to it",
+    ),
+    (
+        "[partitions]\nboot = \"4M\"\n",
+        "p.toml:3:1: `partitions.boot` must be at least `16M`, not `4M`",
+    ),
+    (
+        "[root]\ntype = \"ext4\"\ncompression = \"lz4\"\n",
+        "p.toml:4:1: this file system does not have this compression",
+    ),
+    (
+        "[secure-boot]\nkey = \"k.pem\"\n",
+        "p.toml:2:2: `secure-boot` needs both `key` and `certificate`, or neither",
+    ),
+    (
+        "[packages]\ninstall = [\"aide\"]\nremove = [\"aide\"]\n",
+        "p.toml:4:11: `aide` is both installed and removed",
+    ),
+    (
+        "[debian.pins.x]\npackages = [\"aide\"]\n",
+        "p.toml:2:14: pin `x` must say exactly one of `version`, `suite` and `source`",
+    ),
+    (
+        "[debian.sources.local]\nuris = [\"file:///a\"]\nsuite = \"x\"\nsigned-by = \"k\"\n",
+        "p.toml:2:17: `local` names one of Debian's own sources",
+    ),
+    (
+        "[hooks.h]\nscript = \"s\"\ninputs = [\"a/x\", \"b/x\"]\n",
+        "p.toml:4:1: two inputs of hook `h` have the same last part, so the script could see only one",
+    ),
+    (
+        "[users.root]\ngroups = [\"sudo\"]\n",
+        "p.toml:3:1: `root` exists already: only its password and keys can be given",
+    ),
+    (
+        "[users.operator]\npassword = \"secret\"\n",
+        "p.toml:3:12: `users.operator.password`: this is not a hash: make one with `mkpasswd -m yescrypt`; a password in clear text is never accepted",
+    ),
+    (
+        "[overrides]\n\"sysctl:kernel.sysrq\" = \"no\"\n",
+        "p.toml:3:25: `overrides.\"sysctl:kernel.sysrq\"`: a reason is a sentence that a reviewer can judge: at least ten characters",
+    ),
 ];
 
 #[test]
@@ -159,12 +253,18 @@ fn a_whole_manifest_needs_a_product() {
 
 #[test]
 fn the_effective_manifest_says_where_values_come_from_and_reads_the_same() {
-    let p = ("p.toml", "board = \"qemu-amd64\"\nproduct = { name = \"p\", version = \"1\" }\n[users.op]\nssh-keys = []\n[files.\"/etc/a b\"]\ncontent = \"x\\ty\\n\\u0001\"\n");
+    let p = (
+        "p.toml",
+        "board = \"qemu-amd64\"\nproduct = { name = \"p\", version = \"1\" }\n[users.op]\nssh-keys = []\n[files.\"/etc/a b\"]\ncontent = \"x\\ty\\n\\u0001\"\n",
+    );
     let composed = good(&[p], "p.toml");
     let text = effective(&composed);
     assert!(text.contains("name = \"p\"  # p.toml:2\n"), "{text}");
     assert!(text.contains("type = \"erofs\"  # default\n"), "{text}");
-    assert!(text.contains("    \"virtio_blk\",  # @boards/qemu-amd64:"), "{text}");
+    assert!(
+        text.contains("    \"virtio_blk\",  # @boards/qemu-amd64:"),
+        "{text}"
+    );
     let again = good(&[("e.toml", &text)], "e.toml");
     assert_eq!(again.manifest, composed.manifest.with_defaults());
 }

@@ -41,7 +41,12 @@ fn every_entry_of_a_security_profile_names_a_requirement_of_the_catalogue() {
             .chain(profile.sysctl.iter().map(|e| (&e.requirement, &e.reason)))
             .chain(profile.service.iter().map(|e| (&e.requirement, &e.reason)))
             .chain(profile.module.iter().map(|e| (&e.requirement, &e.reason)))
-            .chain(profile.blacklist.iter().map(|e| (&e.requirement, &e.reason)))
+            .chain(
+                profile
+                    .blacklist
+                    .iter()
+                    .map(|e| (&e.requirement, &e.reason)),
+            )
             .chain(
                 profile
                     .kernel_parameter

@@ -6,11 +6,27 @@ use crate::profile::{Catalog, Profiles};
 
 /// Excerpts of the configurations that Debian ships; each file says which package it is from.
 const DEBIAN: &[(&str, &str, &str)] = &[
-    ("bookworm", "generic", include_str!("debian-bookworm-generic.config")),
-    ("bookworm", "cloud", include_str!("debian-bookworm-cloud.config")),
+    (
+        "bookworm",
+        "generic",
+        include_str!("debian-bookworm-generic.config"),
+    ),
+    (
+        "bookworm",
+        "cloud",
+        include_str!("debian-bookworm-cloud.config"),
+    ),
     ("bookworm", "rt", include_str!("debian-bookworm-rt.config")),
-    ("trixie", "generic", include_str!("debian-trixie-generic.config")),
-    ("trixie", "cloud", include_str!("debian-trixie-cloud.config")),
+    (
+        "trixie",
+        "generic",
+        include_str!("debian-trixie-generic.config"),
+    ),
+    (
+        "trixie",
+        "cloud",
+        include_str!("debian-trixie-cloud.config"),
+    ),
     ("trixie", "rt", include_str!("debian-trixie-rt.config")),
 ];
 
@@ -29,7 +45,12 @@ fn accepted(profile: &str, suite: &str) -> BTreeMap<String, String> {
     .unwrap()
     .iter()
     .flat_map(|profile| &profile.deviation)
-    .flat_map(|entry| entry.options.iter().map(|o| (o.to_string(), entry.reason.to_string())))
+    .flat_map(|entry| {
+        entry
+            .options
+            .iter()
+            .map(|o| (o.to_string(), entry.reason.to_string()))
+    })
     .collect()
 }
 
@@ -38,16 +59,35 @@ fn debians_kernels_pass_with_the_deviations_that_the_profiles_accept() {
     for (suite, flavour, text) in DEBIAN {
         let config = Config::parse(text).unwrap();
         let version = config.version().unwrap();
-        assert_eq!(version, if *suite == "bookworm" { (6, 1) } else { (6, 12) });
+        assert_eq!(
+            version,
+            if *suite == "bookworm" {
+                (6, 1)
+            } else {
+                (6, 12)
+            }
+        );
         for profile in ["minimal", "security"] {
             let mut accepted = accepted(profile, suite);
             if *flavour == "cloud" {
                 // AMD's IOMMU driver is not built for virtual machines; a product on that kernel accepts it itself.
-                accepted.insert("CONFIG_AMD_IOMMU".to_owned(), "virtual machines only".to_owned());
+                accepted.insert(
+                    "CONFIG_AMD_IOMMU".to_owned(),
+                    "virtual machines only".to_owned(),
+                );
             }
-            let report = check(&config, version, Architecture::Amd64, &baseline(), &accepted);
+            let report = check(
+                &config,
+                version,
+                Architecture::Amd64,
+                &baseline(),
+                &accepted,
+            );
             let failures: Vec<_> = report.failures().collect();
-            assert!(failures.is_empty(), "{suite} {flavour} {profile}: {failures:#?}");
+            assert!(
+                failures.is_empty(),
+                "{suite} {flavour} {profile}: {failures:#?}"
+            );
             let unused: Vec<_> = report
                 .unused
                 .iter()
@@ -61,7 +101,13 @@ fn debians_kernels_pass_with_the_deviations_that_the_profiles_accept() {
 #[test]
 fn without_acceptance_every_deviation_fails_and_says_why_it_matters() {
     let config = Config::parse(DEBIAN[0].2).unwrap();
-    let report = check(&config, (6, 1), Architecture::Amd64, &baseline(), &BTreeMap::new());
+    let report = check(
+        &config,
+        (6, 1),
+        Architecture::Amd64,
+        &baseline(),
+        &BTreeMap::new(),
+    );
     assert!(!report.passes());
     let failure = report
         .failures()
@@ -83,7 +129,12 @@ fn an_acceptance_that_nothing_needs_is_reported() {
         .into();
     let report = check(&config, (6, 1), Architecture::Amd64, &baseline, &accepted);
     assert!(report.passes());
-    assert_eq!(report.count(&Verdict::Accepted { reason: String::new() }), 1);
+    assert_eq!(
+        report.count(&Verdict::Accepted {
+            reason: String::new()
+        }),
+        1
+    );
     assert_eq!(report.unused, ["CONFIG_NOTHING"]);
 }
 
@@ -93,18 +144,51 @@ fn versions_architectures_conditions_and_alternatives_decide_whether_a_rule_hold
         when = \"CONFIG_MODULES\"\narchitectures = [\"amd64\"]\nfrom = \"5.4\"\nbefore = \"6.6\"\nrequirement = \"KSPP\"\nreason = \"because it is so\"\n";
     let baseline = Baseline::parse("t", rules).unwrap();
     let verdict = |text: &str, version, architecture| {
-        check(&Config::parse(text).unwrap(), version, architecture, &baseline, &BTreeMap::new()).findings[0]
+        check(
+            &Config::parse(text).unwrap(),
+            version,
+            architecture,
+            &baseline,
+            &BTreeMap::new(),
+        )
+        .findings[0]
             .verdict
             .clone()
     };
     let on = "CONFIG_MODULES=y\n";
     assert_eq!(verdict(on, (6, 1), Architecture::Amd64), Verdict::Fail);
-    assert_eq!(verdict(on, (6, 6), Architecture::Amd64), Verdict::NotApplicable);
-    assert_eq!(verdict(on, (5, 3), Architecture::Amd64), Verdict::NotApplicable);
-    assert_eq!(verdict(on, (6, 1), Architecture::Arm64), Verdict::NotApplicable);
-    assert_eq!(verdict("", (6, 1), Architecture::Amd64), Verdict::NotApplicable);
-    assert_eq!(verdict("CONFIG_MODULES=y\nCONFIG_B=y\n", (6, 1), Architecture::Amd64), Verdict::Pass);
-    assert_eq!(verdict("CONFIG_MODULES=y\nCONFIG_A=y\n", (6, 1), Architecture::Amd64), Verdict::Pass);
+    assert_eq!(
+        verdict(on, (6, 6), Architecture::Amd64),
+        Verdict::NotApplicable
+    );
+    assert_eq!(
+        verdict(on, (5, 3), Architecture::Amd64),
+        Verdict::NotApplicable
+    );
+    assert_eq!(
+        verdict(on, (6, 1), Architecture::Arm64),
+        Verdict::NotApplicable
+    );
+    assert_eq!(
+        verdict("", (6, 1), Architecture::Amd64),
+        Verdict::NotApplicable
+    );
+    assert_eq!(
+        verdict(
+            "CONFIG_MODULES=y\nCONFIG_B=y\n",
+            (6, 1),
+            Architecture::Amd64
+        ),
+        Verdict::Pass
+    );
+    assert_eq!(
+        verdict(
+            "CONFIG_MODULES=y\nCONFIG_A=y\n",
+            (6, 1),
+            Architecture::Amd64
+        ),
+        Verdict::Pass
+    );
 }
 
 #[test]
@@ -115,12 +199,21 @@ fn a_baseline_with_a_wrong_value_or_key_is_refused_with_its_line() {
     )
     .unwrap_err();
     let text = problems.to_string();
-    assert!(text.contains("b.toml:4:10: `rule.option`: `STRICT` is not a kernel option"), "{text}");
-    assert!(text.contains("b.toml:5:1: unknown key `wants` in `rule`"), "{text}");
+    assert!(
+        text.contains("b.toml:4:10: `rule.option`: `STRICT` is not a kernel option"),
+        "{text}"
+    );
+    assert!(
+        text.contains("b.toml:5:1: unknown key `wants` in `rule`"),
+        "{text}"
+    );
     let problems = Baseline::parse(
         "b.toml",
         "name = \"t\"\ndescription = \"t\"\n[[rule]]\noption = \"CONFIG_A\"\nwanted = [\"yes\"]\nrequirement = \"KSPP\"\nreason = \"because it is so\"\n",
     )
     .unwrap_err();
-    assert!(problems.to_string().contains("`yes` is not a wanted value"), "{problems}");
+    assert!(
+        problems.to_string().contains("`yes` is not a wanted value"),
+        "{problems}"
+    );
 }

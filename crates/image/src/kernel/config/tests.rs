@@ -11,10 +11,17 @@ fn every_form_of_a_line_reads() {
     .unwrap();
     assert_eq!(config.version(), Some((6, 1)));
     assert_eq!(config.architecture(), Some("x86"));
-    assert_eq!(config.get("CONFIG_A"), Some(&Setting::Module), "the last line counts");
+    assert_eq!(
+        config.get("CONFIG_A"),
+        Some(&Setting::Module),
+        "the last line counts"
+    );
     assert_eq!(config.get("CONFIG_C"), Some(&Setting::No));
     assert_eq!(config.get("CONFIG_D"), Some(&Setting::No));
-    assert_eq!(config.get("CONFIG_E"), Some(&Setting::Text("a \"b\" \\c".to_owned())));
+    assert_eq!(
+        config.get("CONFIG_E"),
+        Some(&Setting::Text("a \"b\" \\c".to_owned()))
+    );
     assert_eq!(config.get("CONFIG_F").and_then(Setting::number), Some(31));
     assert_eq!(config.get("CONFIG_G").and_then(Setting::number), Some(-1));
     assert_eq!(config.get("CONFIG_Z"), None);
@@ -23,7 +30,10 @@ fn every_form_of_a_line_reads() {
 #[test]
 fn a_line_that_is_none_is_named() {
     let error = |text| Config::parse(text).unwrap_err().to_string();
-    assert_eq!(error("CONFIG_A=y\nhello\n"), "line 2: `hello` is neither an option nor a comment");
+    assert_eq!(
+        error("CONFIG_A=y\nhello\n"),
+        "line 2: `hello` is neither an option nor a comment"
+    );
     assert_eq!(error("A=y\n"), "line 1: `A` is not the name of an option");
     assert_eq!(
         error("CONFIG_A=\"x\n"),

@@ -10,8 +10,14 @@ fn later_fragments_win_and_disagreements_are_listed() {
     let one = config("CONFIG_A=m\nCONFIG_C=64\n");
     let two = config("# CONFIG_A is not set\nCONFIG_D=\"x\"\n");
     let fragments = [
-        Fragment { name: "one.config", config: &one },
-        Fragment { name: "two.config", config: &two },
+        Fragment {
+            name: "one.config",
+            config: &one,
+        },
+        Fragment {
+            name: "two.config",
+            config: &two,
+        },
     ];
     let merged = merge_fragments(&base, &fragments);
     assert_eq!(
@@ -33,8 +39,14 @@ fn what_the_kernels_rules_dropped_is_reported_with_the_fragment_that_asked() {
     let one = config("CONFIG_A=y\nCONFIG_B=m\nCONFIG_N=n\nCONFIG_H=0x40\n");
     let two = config("CONFIG_A=m\n");
     let fragments = [
-        Fragment { name: "one.config", config: &one },
-        Fragment { name: "two.config", config: &two },
+        Fragment {
+            name: "one.config",
+            config: &one,
+        },
+        Fragment {
+            name: "two.config",
+            config: &two,
+        },
     ];
     let finished = config("CONFIG_A=y\nCONFIG_H=64\n");
     assert_eq!(
