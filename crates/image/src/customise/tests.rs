@@ -108,7 +108,7 @@ fn the_security_example_answers_why() {
     let why = plan.why("kernel.kptr_restrict");
     assert!(why[0].requirement.contains(&"KSPP".to_owned()));
     let why = plan.why("nginx");
-    assert!(why[0].by.ends_with("product.toml:14"), "{}", why[0].by);
+    assert!(why[0].by.contains("product.toml:"), "{}", why[0].by);
     assert!(!plan.why("/etc/sysctl.d/60-bedstone.conf").is_empty());
     assert_eq!(plan.kernel.package.as_deref(), Some("linux-image-amd64"));
 }

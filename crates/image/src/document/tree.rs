@@ -143,20 +143,17 @@ fn convert(source: SourceId, value: Spanned<DeValue<'_>>, problems: &mut Vec<Dia
     };
     let value = match value.into_inner() {
         DeValue::String(text) => Value::String(text.into_owned()),
-        DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
-            Ok(number) => Value::Integer(number),
-            Err(_) => {
+        DeValue::Integer(number) => {
+            let parsed = i64::from_str_radix(number.as_str(), number.radix());
+            Value::Integer(parsed.unwrap_or_else(|_| {
                 bad_number(number.as_str());
-                Value::Integer(0)
-            }
-        },
-        DeValue::Float(number) => match number.as_str().parse::<f64>() {
-            Ok(number) => Value::Float(number),
-            Err(_) => {
-                bad_number(number.as_str());
-                Value::Float(0.0)
-            }
-        },
+                0
+            }))
+        }
+        DeValue::Float(number) => Value::Float(number.as_str().parse().unwrap_or_else(|_| {
+            bad_number(number.as_str());
+            0.0
+        })),
         DeValue::Boolean(value) => Value::Boolean(value),
         DeValue::Datetime(value) => Value::Datetime(value.to_string()),
         DeValue::Array(items) => Value::List(

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -85,7 +85,7 @@ pub fn check(
     baseline: &Baseline,
     accepted: &BTreeMap<String, String>,
 ) -> Report {
-    let mut unused: BTreeMap<&str, ()> = accepted.keys().map(|o| (o.as_str(), ())).collect();
+    let mut unused: BTreeSet<&str> = accepted.keys().map(String::as_str).collect();
     let findings = baseline
         .rule
         .iter()
@@ -116,7 +116,7 @@ pub fn check(
     Report {
         baseline: baseline.name.to_string(),
         findings,
-        unused: unused.into_keys().map(str::to_owned).collect(),
+        unused: unused.into_iter().map(str::to_owned).collect(),
     }
 }
 

@@ -301,17 +301,10 @@ fn layers() -> impl Strategy<Value = String> {
     let list = proptest::option::of(proptest::collection::vec(item, 0..4));
     let scalar = proptest::option::of(0..9_u8);
     (list, scalar.clone(), scalar).prop_map(|(list, s, t)| {
-        let mut out = String::new();
-        if let Some(s) = s {
-            out += &format!("s = {s}\n");
-        }
-        if let Some(list) = list {
-            out += &format!("l = {list:?}\n");
-        }
-        if let Some(t) = t {
-            out += &format!("[t]\nx = {t}\n[t.u]\ny = {t}\n");
-        }
-        out
+        let s = s.map_or(String::new(), |s| format!("s = {s}\n"));
+        let list = list.map_or(String::new(), |list| format!("l = {list:?}\n"));
+        let t = t.map_or(String::new(), |t| format!("[t]\nx = {t}\n[t.u]\ny = {t}\n"));
+        format!("{s}{list}{t}")
     })
 }
 
