@@ -89,6 +89,9 @@ impl Archive {
             .env("LC_ALL", "C")
             .arg("-o")
             .arg(format!("Dir::State::status={}", status.display()))
+            // One cache for each status file, else apt writes it anew at every turn.
+            .arg("-o")
+            .arg(format!("Dir::Cache::pkgcache={}.bin", status.display()))
             .args(arguments)
             .output()
             .expect("apt-get is there")
