@@ -12,7 +12,7 @@ mod text;
 mod tests;
 
 pub use chains::{Tree, why};
-pub(crate) use reason::conflict;
+pub(crate) use reason::{Asker, conflict};
 
 use crate::index::{NameId, Package, Universe};
 

@@ -7,6 +7,7 @@
 //! Reading is done in parallel; merging is sequential, because the order in which names first appear decides ties in
 //! apt's choice of providers (see [`resolve`](crate::resolve)).
 
+mod dependency;
 mod fulfil;
 mod merge;
 mod names;
@@ -17,7 +18,7 @@ mod view;
 mod tests;
 
 use crate::error::Result;
-pub(crate) use merge::{Dependency, Kind, Test};
+pub(crate) use dependency::{Dependency, Kind, Test};
 use names::{Names, Span, Text};
 pub use view::{Details, MultiArch, Package, Priority};
 

@@ -30,6 +30,7 @@ mod preferences;
 mod repair;
 pub(crate) mod satisfy;
 mod select;
+mod solution;
 mod state;
 mod sweep;
 
@@ -37,6 +38,7 @@ mod sweep;
 mod tests;
 
 pub use preferences::{PreferenceDefect, Preferences};
+pub use solution::{Reason, Solution};
 
 use crate::error::{Error, Result};
 use crate::explain::{self, Conflict, Problem};
@@ -77,54 +79,6 @@ pub enum Base {
     Standard,
 }
 
-/// Why a package is in a solution.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Reason {
-    /// It belongs to the base.
-    Base,
-    /// The user named it.
-    Requested,
-    /// Another package needs or recommends it.
-    Needed,
-}
-
-/// The packages to install.
-#[derive(Debug, Clone)]
-pub struct Solution<'u> {
-    packages: Vec<(Package<'u>, Reason)>,
-}
-
-impl<'u> Solution<'u> {
-    /// Puts packages together that were chosen elsewhere, such as those of a lock.
-    pub fn new(packages: impl IntoIterator<Item = (Package<'u>, Reason)>) -> Self {
-        let mut packages: Vec<_> = packages.into_iter().collect();
-        packages.sort_by_key(|(package, _)| (package.name(), package.architecture()));
-        Self { packages }
-    }
-
-    /// All packages, sorted by name and architecture.
-    pub fn packages(&self) -> impl Iterator<Item = (Package<'u>, Reason)> + '_ {
-        self.packages.iter().copied()
-    }
-
-    /// The chosen version of a package, whatever its architecture.
-    pub fn get(&self, name: &str) -> Option<Package<'u>> {
-        self.packages()
-            .map(|(package, _)| package)
-            .find(|package| package.name() == name)
-    }
-
-    /// How many packages there are.
-    pub fn len(&self) -> usize {
-        self.packages.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.packages.is_empty()
-    }
-}
-
 /// Finds the packages that `request` needs.
 ///
 /// Fails with [`Error::Unsatisfiable`], which explains itself, when apt would not find any.
@@ -139,6 +93,8 @@ struct Resolver<'u, 'r> {
     candidates: Vec<Option<VersionId>>,
     /// Named by the user, in order, each once.
     wanted: Vec<VersionId>,
+    /// How they were named.
+    texts: Vec<&'r str>,
     excluded: Vec<NameId>,
 }
 
@@ -156,6 +112,7 @@ impl<'u, 'r> Resolver<'u, 'r> {
             request,
             candidates,
             wanted: Vec::new(),
+            texts: Vec::new(),
             excluded: Vec::new(),
         };
         resolver.look_up().map_err(Error::Unsatisfiable)?;
@@ -184,6 +141,7 @@ impl<'u, 'r> Resolver<'u, 'r> {
                 Ok(version) => {
                     if !self.wanted.contains(&version) {
                         self.wanted.push(version);
+                        self.texts.push(text);
                     }
                     if let Some(suite) = selector.suite {
                         suites.push((version, suite));
@@ -332,22 +290,9 @@ impl<'u, 'r> Resolver<'u, 'r> {
             &self.excluded,
             wanted,
             &kept,
-            |more| self.would_solve(more),
+            self,
         );
         Err(Error::Unsatisfiable(Box::new(conflict)))
-    }
-
-    /// Whether the request would succeed if these packages were named as well.
-    fn would_solve(&self, more: &[String]) -> bool {
-        let mut request = self.request.clone();
-        request.install.extend_from_slice(more);
-        let Ok(resolver) = Resolver::new(self.universe, &request) else {
-            return false;
-        };
-        let mut state = State::new(self.universe, &resolver.candidates, request.recommends);
-        resolver
-            .steps(&mut state, |state, wanted| resolver.install(state, wanted))
-            .is_some()
     }
 
     /// One `apt-get install`. Returns whether it worked.
@@ -388,6 +333,28 @@ impl<'u, 'r> Resolver<'u, 'r> {
             && entries
                 .iter()
                 .all(|&entry| state.node(entry).install.is_some())
+    }
+}
+
+impl explain::Asker for Resolver<'_, '_> {
+    fn request(&self, version: VersionId) -> String {
+        let named = self.wanted.iter().position(|&wanted| wanted == version);
+        named.map_or_else(
+            || self.universe.package(version).name().to_owned(),
+            |place| self.texts[place].to_owned(),
+        )
+    }
+
+    fn would_solve(&self, more: &[String]) -> bool {
+        let mut request = self.request.clone();
+        request.install.extend_from_slice(more);
+        let Ok(resolver) = Resolver::new(self.universe, &request) else {
+            return false;
+        };
+        let mut state = State::new(self.universe, &resolver.candidates, request.recommends);
+        resolver
+            .steps(&mut state, |state, wanted| resolver.install(state, wanted))
+            .is_some()
     }
 }
 

@@ -1,4 +1,6 @@
-//! Our answer against apt's, at length: `cargo test -p bedstone-deb --test apt_full -- --nocapture` prints the table.
+//! Our answer against apt's, at length: three releases, two architectures, with recommends and without.
+//!
+//! `cargo test -p bedstone-deb --test apt_full -- --nocapture` prints the table.
 
 #![expect(
     clippy::unwrap_used,
@@ -12,12 +14,8 @@ mod archive;
 mod compare;
 #[path = "oracle/generate.rs"]
 mod generate;
-
-use std::time::{Duration, Instant};
-
-use archive::Archive;
-use compare::{Apt, difference, ours};
-use generate::Random;
+#[path = "oracle/table.rs"]
+mod table;
 
 /// Package sets for each suite, architecture and setting of recommends.
 const SETS: usize = 20;
@@ -29,44 +27,19 @@ fn gives_apts_answer() {
         |name: &str, usual: usize| std::env::var(name).map_or(usual, |text| text.parse().unwrap());
     let (sets, seed) = (number("APT_SETS", SETS), number("APT_SEED", 1) as u64);
     let only = std::env::var("APT_ONLY").unwrap_or_default();
-    let mut failures = Vec::new();
-    println!("suite     arch   recommends  sets  same  refused by both  ours, slowest");
+    let mut differences = Vec::new();
+    println!("{}", table::HEADING);
     for suite in ["bullseye", "bookworm", "trixie"] {
         for architecture in ["amd64", "arm64"] {
-            if !format!("{suite}-{architecture}").contains(&only) {
-                continue;
-            }
-            let archive = Archive::open(suite, architecture);
-            let mut apt = Apt::new(&archive);
-            for recommends in [false, true] {
-                let mut random = Random::new(seed);
-                let (mut same, mut refused) = (0, 0);
-                let mut slowest = Duration::ZERO;
-                for _ in 0..sets {
-                    let request = generate::request(&archive, &mut random, recommends);
-                    let start = Instant::now();
-                    let ours = ours(&archive, &request);
-                    slowest = slowest.max(start.elapsed());
-                    let apt = apt.answer(&request);
-                    refused += usize::from(apt.is_none() && ours.is_err());
-                    match difference(&ours, &apt) {
-                        None => same += 1,
-                        Some(difference) => failures.push(format!(
-                            "{suite} {architecture} recommends={recommends} {:?} {:?} exclude {:?}: {difference}",
-                            request.base, request.install, request.exclude
-                        )),
-                    }
-                }
-                println!(
-                    "{suite:9} {architecture:6} {recommends:10}  {sets:4}  {same:4}  {refused:15}  {slowest:?}"
-                );
+            if format!("{suite}-{architecture}").contains(&only) {
+                differences.extend(table::compare(suite, architecture, sets, seed));
             }
         }
     }
     assert!(
-        failures.is_empty(),
+        differences.is_empty(),
         "{} differences:\n{}",
-        failures.len(),
-        failures.join("\n")
+        differences.len(),
+        differences.join("\n")
     );
 }

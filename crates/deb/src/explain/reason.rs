@@ -13,6 +13,15 @@ const DEPTH: usize = 3;
 /// How many packages are looked at for one clash.
 const LIMIT: usize = 4000;
 
+/// What the explanation asks back.
+pub(crate) trait Asker {
+    /// How the user named a package; its name when it is of the base.
+    fn request(&self, version: VersionId) -> String;
+
+    /// Whether the request would succeed if these packages were named as well.
+    fn would_solve(&self, more: &[String]) -> bool;
+}
+
 /// Explains why apt's rules found no solution for `wanted` beside `kept`.
 pub(crate) fn conflict(
     universe: &Universe,
@@ -20,7 +29,7 @@ pub(crate) fn conflict(
     excluded: &[NameId],
     wanted: &[VersionId],
     kept: &[VersionId],
-    retry: impl Fn(&[String]) -> bool,
+    ask: &impl Asker,
 ) -> Conflict {
     let essential = kept
         .iter()
@@ -41,20 +50,14 @@ pub(crate) fn conflict(
         let clash = reasoner
             .clash(&Conclusions::default(), &core, DEPTH)
             .unwrap_or(Clash::Entangled);
-        let requests = core
-            .iter()
-            .map(|&version| universe.package(version).name().to_owned())
-            .collect();
+        let requests = core.iter().map(|&version| ask.request(version)).collect();
         return Conflict::new(vec![Problem::Clash { requests, clash }]);
     }
     let solution = problem.solve(&all).unwrap_or_default();
-    let requests = wanted
-        .iter()
-        .map(|&version| universe.package(version).name().to_owned())
-        .collect();
+    let requests = wanted.iter().map(|&version| ask.request(version)).collect();
     Conflict::new(vec![Problem::NotFound {
         requests,
-        instead: instead(universe, candidates, &solution, wanted, &retry),
+        instead: instead(universe, candidates, &solution, wanted, ask),
     }])
 }
 
@@ -64,7 +67,7 @@ fn instead(
     candidates: &[Option<VersionId>],
     solution: &[VersionId],
     wanted: &[VersionId],
-    retry: &impl Fn(&[String]) -> bool,
+    ask: &impl Asker,
 ) -> Vec<String> {
     // Only where there was a choice can another one help.
     let mut chosen: Vec<String> = Vec::new();
@@ -88,11 +91,11 @@ fn instead(
     if let Some(one) = chosen
         .iter()
         .take(20)
-        .find(|name| retry(std::slice::from_ref(name)))
+        .find(|name| ask.would_solve(std::slice::from_ref(name)))
     {
         return vec![one.clone()];
     }
-    if !retry(&chosen) {
+    if !ask.would_solve(&chosen) {
         return Vec::new();
     }
     let mut size = chosen.len();
@@ -102,7 +105,7 @@ fn instead(
         while place < chosen.len() && chosen.len() > 1 {
             let mut fewer = chosen.clone();
             fewer.drain(place..(place + size).min(chosen.len()));
-            if retry(&fewer) {
+            if ask.would_solve(&fewer) {
                 chosen = fewer;
             } else {
                 place += size;
@@ -187,7 +190,7 @@ impl Reasoner<'_> {
         for choice in self.universe.choices(start, last, self.candidates) {
             let name = self.universe.package(choice).name().to_owned();
             let clash = match now.barred.get(&choice) {
-                Some(_) => self.barred(now, choice, (start, last)),
+                Some(_) => self.barred(now, choice),
                 None => self.clash(now, &[choice], depth - 1)?,
             };
             options.push((name, clash));
@@ -258,12 +261,14 @@ impl Reasoner<'_> {
             .collect();
         match free[..] {
             [] if choices.len() == 1 => {
-                Decision::Impossible(self.barred(now, choices[0], (start, last)))
+                let mut with = now.clone();
+                with.needed.insert(choices[0], Some((start, last)));
+                Decision::Impossible(self.barred(&with, choices[0]))
             }
             [] => {
                 let reason = |&choice: &VersionId| {
                     let name = self.universe.package(choice).name().to_owned();
-                    (name, self.barred(now, choice, (start, last)))
+                    (name, self.barred(now, choice))
                 };
                 Decision::Impossible(Clash::NoAlternative {
                     chain: self.chain(now, dependency.owner),
@@ -285,14 +290,12 @@ impl Reasoner<'_> {
         self.excluded.contains(&self.universe.version(version).name)
     }
 
-    /// Why a package cannot be taken for a relation.
-    fn barred(&self, now: &Conclusions, version: VersionId, relation: (usize, usize)) -> Clash {
-        let mut with = now.clone();
-        with.needed.insert(version, Some(relation));
+    /// Why a package cannot be taken.
+    fn barred(&self, now: &Conclusions, version: VersionId) -> Clash {
         match now.barred.get(&version) {
-            Some(Some(by)) => self.excluding(&with, *by, version),
+            Some(Some(by)) => self.excluding(now, *by, version),
             _ => Clash::Excluded {
-                chain: self.chain(&with, version),
+                chain: self.chain(now, version),
                 package: self.universe.package(version).name().to_owned(),
             },
         }

@@ -5,9 +5,9 @@ const COUNT: usize = 3;
 
 /// The names closest to one that does not exist, the closest first.
 ///
-/// Close is one edit for every four letters, or the name as a whole word of another one.
+/// Close is one edit, or one for every four letters, or the name as a whole word of another one.
 pub(super) fn names(universe: &Universe, name: &str) -> Vec<String> {
-    let limit = name.len() / 4 + 1;
+    let limit = (name.len() / 4).max(1);
     let mut close: Vec<(usize, usize, &str)> = universe
         .names()
         .filter_map(|known| {

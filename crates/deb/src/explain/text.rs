@@ -116,11 +116,13 @@ fn write_clash(f: &mut fmt::Formatter<'_>, clash: &Clash, depth: usize) -> fmt::
             )?;
             line(f, depth, "but")?;
             write_chain(f, other_chain, depth)?;
-            line(
-                f,
-                depth,
-                &format!("`{}` {} is that package", other.0, other.1),
-            )
+            let named = relation.split([' ', ':']).next().unwrap_or(relation);
+            let tail = if named == other.0 {
+                "is that package".to_owned()
+            } else {
+                format!("provides `{named}`")
+            };
+            line(f, depth, &format!("`{}` {} {tail}", other.0, other.1))
         }
         Clash::Excluded { chain, package } => {
             write_chain(f, chain, depth)?;

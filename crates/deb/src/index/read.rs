@@ -1,8 +1,7 @@
 use rayon::prelude::*;
 
-use super::merge::Kind;
 use super::names::{Span, Text, hash};
-use super::{Index, MultiArch, Priority};
+use super::{Index, Kind, MultiArch, Priority};
 use crate::deb822::{Field, Stanza, Stanzas};
 use crate::error::{Error, FieldDefect, Result};
 use crate::relation::{Operator, Relations};

@@ -150,7 +150,7 @@ impl Rule {
             .unwrap_or((pin, ""));
         let data = data.trim();
         let unknown = || PreferenceDefect::Pin(pin.to_owned());
-        if data.is_empty() {
+        if data.is_empty() || data.contains(char::is_control) {
             return Err(unknown());
         }
         let regex = packages
@@ -273,8 +273,12 @@ fn release_terms(data: &str) -> Option<Vec<(String, String)>> {
         .map(|term| {
             let (letter, pattern) = term.trim().split_once('=')?;
             let known = ["a", "n", "o", "l", "c", "v"].contains(&letter);
-            (known && !pattern.is_empty())
-                .then(|| (letter.to_owned(), pattern.trim_matches('"').to_owned()))
+            (known && !pattern.is_empty()).then(|| {
+                (
+                    letter.to_owned(),
+                    pattern.trim_matches('"').trim().to_owned(),
+                )
+            })
         })
         .collect()
 }

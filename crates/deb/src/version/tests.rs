@@ -1,4 +1,5 @@
-use std::io::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use proptest::prelude::*;
@@ -98,10 +99,11 @@ fn agrees_with_dpkg() {
         if check(&right).is_err() {
             continue;
         }
-        script.push_str(&format!(
+        let _ = writeln!(
+            script,
             "if dpkg --compare-versions '{left}' lt '{right}'; then echo Less; \
-             elif dpkg --compare-versions '{left}' eq '{right}'; then echo Equal; else echo Greater; fi\n"
-        ));
+             elif dpkg --compare-versions '{left}' eq '{right}'; then echo Equal; else echo Greater; fi"
+        );
         expected.push((left, right));
     }
     assert!(expected.len() > 600);

@@ -8,16 +8,16 @@ use bedstone_deb::deb822::Stanzas;
 use bedstone_deb::index::{Index, Universe};
 
 /// A private apt: own sources, own state, no packages installed.
-pub struct Archive {
-    pub suite: &'static str,
-    pub architecture: &'static str,
-    pub universe: Universe,
+pub(crate) struct Archive {
+    pub(crate) suite: &'static str,
+    pub(crate) architecture: &'static str,
+    pub(crate) universe: Universe,
     root: PathBuf,
 }
 
 impl Archive {
     /// Opens the private apt of a suite, downloading indexes where they are not there yet.
-    pub fn open(suite: &'static str, architecture: &'static str) -> Self {
+    pub(crate) fn open(suite: &'static str, architecture: &'static str) -> Self {
         let root =
             Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("apt-{suite}-{architecture}"));
         for directory in [
@@ -52,7 +52,7 @@ impl Archive {
     }
 
     /// The indexes in apt's order.
-    pub fn indexes(&self) -> Vec<Index> {
+    pub(crate) fn indexes(&self) -> Vec<Index> {
         let format = "$(FILENAME)|$(SUITE)|$(CODENAME)|$(COMPONENT)|$(ORIGIN)|$(LABEL)|$(SITE)";
         let output = self.apt(
             &self.root.join("empty"),
@@ -83,18 +83,21 @@ impl Archive {
     }
 
     /// Runs apt-get with the given status file.
-    pub fn apt(&self, status: &Path, arguments: &[&str]) -> Output {
+    pub(crate) fn apt(&self, status: &Path, arguments: &[&str]) -> Output {
         Command::new("apt-get")
             .env("APT_CONFIG", self.root.join("apt.conf"))
             .env("LC_ALL", "C")
             .arg("-o")
             .arg(format!("Dir::State::status={}", status.display()))
+            // One cache for each status file, else apt writes it anew at every turn.
+            .arg("-o")
+            .arg(format!("Dir::Cache::pkgcache={}.bin", status.display()))
             .args(arguments)
             .output()
             .expect("apt-get is there")
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.root.join(name)
     }
 }

@@ -10,23 +10,23 @@ use bedstone_deb::resolve::{Base, Request, resolve};
 use super::archive::Archive;
 
 /// `name=version:architecture`.
-pub type Answer = Option<BTreeSet<String>>;
+pub(crate) type Answer = Option<BTreeSet<String>>;
 
 /// What apt says: two runs of `apt-get -s install`, as mmdebstrap makes them.
-pub struct Apt<'a> {
+pub(crate) struct Apt<'a> {
     archive: &'a Archive,
     first: BTreeMap<(bool, String), (Answer, PathBuf)>,
 }
 
 impl<'a> Apt<'a> {
-    pub fn new(archive: &'a Archive) -> Self {
+    pub(crate) fn new(archive: &'a Archive) -> Self {
         Self {
             archive,
             first: BTreeMap::new(),
         }
     }
 
-    pub fn answer(&mut self, request: &Request) -> Answer {
+    pub(crate) fn answer(&mut self, request: &Request) -> Answer {
         let suite = self.archive.suite;
         let architecture = self.archive.architecture;
         let narrow = |what: &str| {
@@ -53,11 +53,7 @@ impl<'a> Apt<'a> {
                         &[narrow("?essential")],
                         BTreeSet::new(),
                     );
-                    let status = archive.path(&format!(
-                        "status-{}-{}",
-                        request.recommends,
-                        std::process::id()
-                    ));
+                    let status = archive.path(&format!("status-{count}"));
                     fs::write(&status, status_file(archive, first.as_ref().unwrap())).unwrap();
                     (first, status)
                 })
@@ -143,7 +139,7 @@ fn status_file(archive: &Archive, installed: &BTreeSet<String>) -> String {
 }
 
 /// What we say.
-pub fn ours(archive: &Archive, request: &Request) -> Result<BTreeSet<String>, String> {
+pub(crate) fn ours(archive: &Archive, request: &Request) -> Result<BTreeSet<String>, String> {
     match resolve(&archive.universe, request) {
         Ok(solution) => Ok(solution
             .packages()
@@ -161,7 +157,7 @@ pub fn ours(archive: &Archive, request: &Request) -> Result<BTreeSet<String>, St
 }
 
 /// Nothing when both agree, else what differs.
-pub fn difference(ours: &Result<BTreeSet<String>, String>, apt: &Answer) -> Option<String> {
+pub(crate) fn difference(ours: &Result<BTreeSet<String>, String>, apt: &Answer) -> Option<String> {
     match (ours, apt) {
         (Ok(ours), Some(apt)) if ours == apt => None,
         (Err(_), None) => None,
