@@ -2,6 +2,8 @@
 
 mod packets;
 pub(crate) mod policy;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 
