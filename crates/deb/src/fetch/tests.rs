@@ -175,11 +175,14 @@ fn continues_what_an_earlier_run_left() {
     }
 }
 
+/// Whether an error is of the kind that is due.
+type Check = fn(&Error) -> bool;
+
 #[test]
 fn tells_what_is_wrong_and_keeps_nothing_of_it() {
     let bench = Bench::new();
     let good = content(0);
-    let cases: [(&[Fault], usize, &str, fn(&Error) -> bool); 6] = [
+    let cases: [(&[Fault], usize, &str, Check); 6] = [
         (
             &[Fault::Flip(5)],
             200_000,
