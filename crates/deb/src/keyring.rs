@@ -2,6 +2,8 @@
 
 mod packets;
 pub(crate) mod policy;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 
@@ -317,5 +319,10 @@ fn issuer(signature: &Signature) -> String {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02X}")).collect()
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble)]);
+    bytes
+        .iter()
+        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
+        .collect()
 }

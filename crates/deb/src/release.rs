@@ -5,7 +5,7 @@
 
 mod clearsign;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::BTreeMap;
 

@@ -26,7 +26,7 @@ fn file<'a>(path: &'a str, content: &'a str) -> Item<'a> {
     item(b'0', path, "", content)
 }
 
-fn block(item: &Item<'_>, magic: &[u8; 8]) -> Vec<u8> {
+fn block(item: &Item<'_>, magic: [u8; 8]) -> Vec<u8> {
     let mut block = [0u8; 512];
     block[..item.path.len()].copy_from_slice(item.path);
     block[100..107].copy_from_slice(b"0000755");
@@ -36,7 +36,7 @@ fn block(item: &Item<'_>, magic: &[u8; 8]) -> Vec<u8> {
     block[136..147].copy_from_slice(b"00000000010");
     block[156] = item.flag;
     block[157..157 + item.link.len()].copy_from_slice(item.link);
-    block[257..265].copy_from_slice(magic);
+    block[257..265].copy_from_slice(&magic);
     block[148..156].fill(b' ');
     let sum: u32 = block.iter().map(|&byte| u32::from(byte)).sum();
     block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
@@ -49,7 +49,7 @@ fn block(item: &Item<'_>, magic: &[u8; 8]) -> Vec<u8> {
 fn tar(items: &[Item<'_>]) -> Vec<u8> {
     let mut bytes: Vec<u8> = items
         .iter()
-        .flat_map(|item| block(item, b"ustar\x0000"))
+        .flat_map(|item| block(item, *b"ustar\x0000"))
         .collect();
     bytes.extend([0; 1024]);
     bytes
@@ -170,7 +170,7 @@ fn long_names_of_both_kinds() {
 
 #[test]
 fn ustar_prefix_and_base_256() {
-    let mut bytes = block(&file("name", ""), b"ustar\x0000");
+    let mut bytes = block(&file("name", ""), *b"ustar\x0000");
     bytes[345..348].copy_from_slice(b"a/b");
     bytes[136..148].copy_from_slice(b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xfe");
     bytes[148..156].fill(b' ');

@@ -1,8 +1,8 @@
 //! The same work on many items, on a few threads.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ pub(super) fn each<T: Sync, R: Send>(
                     };
                     let result = work(item);
                     failed.fetch_or(result.is_err(), Ordering::Relaxed);
-                    let mut results = results.lock().unwrap_or_else(|it| it.into_inner());
+                    let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
                     results.push((index, result));
                 }
             });
@@ -46,7 +46,7 @@ pub(super) fn each<T: Sync, R: Send>(
             watch();
         }
     });
-    let mut results = results.into_inner().unwrap_or_else(|it| it.into_inner());
+    let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
     results.sort_by_key(|(index, _)| *index);
     results.into_iter().map(|(_, result)| result).collect()
 }

@@ -23,6 +23,17 @@ impl Sink for Events {
     }
 }
 
+/// Asks for the end of the run once half of a file has arrived.
+struct Stop(Arc<AtomicBool>);
+
+impl Sink for Stop {
+    fn emit(&self, event: &Event) {
+        if matches!(event, Event::Progress { done, .. } if *done > 100_000) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
 struct Bench {
     _directory: TempDir,
     store: Store,
@@ -48,6 +59,10 @@ impl Bench {
     fn fetcher(&self) -> Fetcher<'_> {
         let reporter = Reporter::new(self.events.clone());
         Fetcher::new(&self.store, self.options.clone(), reporter).unwrap()
+    }
+
+    fn fetch(&self, file: &WantedFile) -> Result<()> {
+        self.fetcher().packages(std::slice::from_ref(file))
     }
 
     /// Puts a file on the server and returns what to ask for.
@@ -109,7 +124,7 @@ fn continues_where_a_connection_broke() {
     bench
         .server
         .faults("/pool/a.deb", &[Fault::Cut(100_000), Fault::Status(503)]);
-    bench.fetcher().packages(&[file.clone()]).unwrap();
+    bench.fetch(&file).unwrap();
     let log = bench.server.log();
     assert_eq!(log.len(), 3, "{log:?}");
     assert_eq!(log[0], "/pool/a.deb 200");
@@ -153,18 +168,20 @@ fn continues_what_an_earlier_run_left() {
         if let Some(fault) = fault {
             bench.server.faults("/pool/a.deb", &[fault]);
         }
-        bench.fetcher().packages(&[file.clone()]).unwrap();
+        bench.fetch(&file).unwrap();
         assert_eq!(bench.server.log(), requests);
         bench.store.verify(&file.digest).unwrap();
         assert!(!bench.partial(&file).exists());
     }
 }
 
+/// Whether an error is of the kind that is due.
+type Check = fn(&Error) -> bool;
+
 #[test]
 fn tells_what_is_wrong_and_keeps_nothing_of_it() {
     let bench = Bench::new();
     let good = content(0);
-    type Check = fn(&Error) -> bool;
     let cases: [(&[Fault], usize, &str, Check); 6] = [
         (
             &[Fault::Flip(5)],
@@ -207,7 +224,7 @@ fn tells_what_is_wrong_and_keeps_nothing_of_it() {
         let mut file = bench.file("a", &good);
         file.size = size as u64;
         bench.server.faults("/pool/a.deb", faults);
-        let error = bench.fetcher().packages(&[file.clone()]).unwrap_err();
+        let error = bench.fetch(&file).unwrap_err();
         assert!(check(&error), "{error:?}");
         assert!(error.to_string().contains(text), "{error}");
         assert!(!bench.store.contains(&file.digest));
@@ -224,7 +241,7 @@ fn tries_every_address() {
     other.put("/pool/a.deb", content(1));
     let nobody = "http://127.0.0.1:1".to_owned();
     file.uris = vec![nobody.clone(), other.uri.clone(), bench.server.uri.clone()];
-    bench.fetcher().packages(&[file.clone()]).unwrap();
+    bench.fetch(&file).unwrap();
     bench.store.verify(&file.digest).unwrap();
 
     let mut file = bench.file("b", &content(2));
@@ -242,11 +259,11 @@ fn fetches_from_the_file_system() {
     fs::write(directory.path().join("pool/a.deb"), content(0)).unwrap();
     fs::write(bench.partial(&file), &content(0)[..1000]).unwrap();
     file.uris = vec![format!("file://{}", directory.path().display())];
-    bench.fetcher().packages(&[file.clone()]).unwrap();
+    bench.fetch(&file).unwrap();
     bench.store.verify(&file.digest).unwrap();
     file.digest = Digest::of(b"other");
     file.filename = "pool/b.deb".to_owned();
-    let error = bench.fetcher().packages(&[file.clone()]).unwrap_err();
+    let error = bench.fetch(&file).unwrap_err();
     assert!(matches!(error, Error::Superseded { .. }), "{error}");
     file.filename = "../a.deb".to_owned();
     let error = bench.fetcher().packages(&[file]).unwrap_err();
@@ -258,7 +275,7 @@ fn a_full_disk_leaves_nothing() {
     let bench = Bench::new();
     let file = bench.file("a", &content(0));
     std::os::unix::fs::symlink("/dev/full", bench.partial(&file)).unwrap();
-    let error = bench.fetcher().packages(&[file.clone()]).unwrap_err();
+    let error = bench.fetch(&file).unwrap_err();
     assert!(matches!(error, Error::DiskFull { .. }), "{error}");
     assert!(error.to_string().starts_with("the disk is full"), "{error}");
     assert!(fs::symlink_metadata(bench.partial(&file)).is_err());
@@ -269,27 +286,18 @@ fn a_full_disk_leaves_nothing() {
 fn an_interrupted_run_is_continued() {
     let mut bench = Bench::new();
     let file = bench.file("a", &content(0));
-    // Whoever reads the events sets the flag once half has arrived.
-    struct Stop(Arc<AtomicBool>);
-    impl Sink for Stop {
-        fn emit(&self, event: &Event) {
-            if matches!(event, Event::Progress { done, .. } if *done > 100_000) {
-                self.0.store(true, Ordering::Relaxed);
-            }
-        }
-    }
     let reporter = Reporter::new(Stop(Arc::clone(&bench.options.interrupt)));
     let fetcher = Fetcher::new(&bench.store, bench.options.clone(), reporter).unwrap();
-    let error = fetcher.packages(&[file.clone()]).unwrap_err();
+    let error = fetcher.packages(std::slice::from_ref(&file)).unwrap_err();
     assert!(matches!(error, Error::Interrupted), "{error}");
     let left = fs::metadata(bench.partial(&file)).unwrap().len();
     assert!(left > 100_000);
-    let error = bench.fetcher().packages(&[file.clone()]).unwrap_err();
+    let error = bench.fetch(&file).unwrap_err();
     assert!(matches!(error, Error::Interrupted), "{error}");
 
     bench.server.log();
     bench.options.interrupt = Arc::default();
-    bench.fetcher().packages(&[file.clone()]).unwrap();
+    bench.fetch(&file).unwrap();
     let expected = if left == 200_000 {
         vec![]
     } else {
@@ -312,7 +320,7 @@ fn an_interrupt_does_not_wait_for_a_silent_server() {
             }
             bench.options.interrupt.store(true, Ordering::Relaxed);
         });
-        let error = bench.fetcher().packages(&[file.clone()]).unwrap_err();
+        let error = bench.fetch(&file).unwrap_err();
         assert!(matches!(error, Error::Interrupted), "{error}");
     });
     assert!(begun.elapsed() < bench.options.timeout / 2);
@@ -325,7 +333,7 @@ fn two_runs_at_once_share_a_download() {
     let file = bench.file("a", &content(0));
     thread::scope(|scope| {
         for _ in 0..4 {
-            scope.spawn(|| bench.fetcher().packages(&[file.clone()]).unwrap());
+            scope.spawn(|| bench.fetch(&file).unwrap());
         }
     });
     bench.store.verify(&file.digest).unwrap();
@@ -340,7 +348,7 @@ fn follows_redirections() {
     bench
         .server
         .faults("/pool/a.deb", &[Fault::Moved("/other/a")]);
-    bench.fetcher().packages(&[file.clone()]).unwrap();
+    bench.fetch(&file).unwrap();
     assert_eq!(bench.server.log(), ["/pool/a.deb 302", "/other/a 200"]);
 
     let file = bench.file("b", b"never there");
@@ -352,7 +360,7 @@ fn follows_redirections() {
         bench
             .server
             .faults("/pool/b.deb", &vec![Fault::Moved(location); faults]);
-        let error = bench.fetcher().packages(&[file.clone()]).unwrap_err();
+        let error = bench.fetch(&file).unwrap_err();
         assert!(error.to_string().contains(text), "{error}");
     }
 }
@@ -365,7 +373,7 @@ fn asks_the_proxy() {
     proxy.put("http://archive.invalid/pool/a.deb", "through the proxy");
     file.uris = vec!["http://archive.invalid".to_owned()];
     bench.options.http_proxy = Some(proxy.uri.clone());
-    bench.fetcher().packages(&[file.clone()]).unwrap();
+    bench.fetch(&file).unwrap();
     assert_eq!(proxy.log(), ["http://archive.invalid/pool/a.deb 200"]);
     let mut second = bench.file("c", b"again");
     second.uris.clone_from(&file.uris);

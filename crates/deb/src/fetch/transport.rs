@@ -318,7 +318,10 @@ pub(super) fn address(base: &str, path: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"/-._~+:=@!$&'()*,;".contains(&byte) {
             address.push(char::from(byte));
         } else {
-            address.push_str(&format!("%{byte:02X}"));
+            const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+            address.push('%');
+            address.push(char::from(DIGITS[usize::from(byte >> 4)]));
+            address.push(char::from(DIGITS[usize::from(byte & 15)]));
         }
     }
     address

@@ -160,21 +160,14 @@ impl Fetcher<'_> {
             .reporter
             .start("release", format!("{} {}", source.name, source.suite));
         let known = record.filter(|record| record.uri == uri && self.holds(record));
-        let (files, validators) = match self.signed_files(source, uri, known)? {
-            Some(files) => files,
-            None => match known {
-                Some(record) => {
-                    let verified = self.load(source, record, keyring)?;
-                    span.cached("not modified");
-                    return Ok((verified, uri.to_owned()));
-                }
-                None => {
-                    return Err(Error::Network {
-                        address: uri.to_owned(),
-                        reason: "answered that a file never fetched has not changed".to_owned(),
-                    });
-                }
-            },
+        let Some((files, validators)) = self.signed_files(source, uri, known)? else {
+            let record = known.ok_or_else(|| Error::Network {
+                address: uri.to_owned(),
+                reason: "answered that a file never fetched has not changed".to_owned(),
+            })?;
+            let verified = self.load(source, record, keyring)?;
+            span.cached("not modified");
+            return Ok((verified, uri.to_owned()));
         };
         let now = self.options.now;
         let verified = files.verify(keyring, now)?;

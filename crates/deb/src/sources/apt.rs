@@ -1,6 +1,7 @@
 //! apt's own configuration of sources: sources.list(5), in both styles.
 
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 
 use super::SignedBy;
 use crate::error::{Error, Result};
@@ -35,13 +36,14 @@ pub struct AptEntry {
 pub fn parse<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Result<Vec<AptEntry>> {
     let mut entries = Vec::new();
     for (name, bytes) in files {
-        let one_line = name.ends_with(".list");
-        if !one_line && !name.ends_with(".sources") {
-            continue;
-        }
+        let one_line = match Path::new(name).extension().and_then(OsStr::to_str) {
+            Some("list") => true,
+            Some("sources") => false,
+            _ => continue,
+        };
         let text = str::from_utf8(bytes).map_err(|error| {
-            let before = &bytes[..error.valid_up_to()];
-            let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
+            let before = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
+            let line = before.split('\n').count();
             syntax(name, line, "is not UTF-8")
         })?;
         if one_line {

@@ -185,7 +185,8 @@ fn answer(
         log(200);
         "HTTP/1.1 200 OK\r\n".to_owned()
     };
-    head += &format!("ETag: {etag}\r\n");
+    head.extend(["ETag: ", etag.as_str(), "\r\n"]);
+    let full = format!("Content-Length: {}\r\n\r\n", body.len());
     match fault {
         Some(Fault::Endless) => {
             head += "Connection: close\r\n\r\n";
@@ -194,20 +195,20 @@ fn answer(
             None
         }
         Some(Fault::Stall(length)) => {
-            head += &format!("Content-Length: {}\r\n\r\n", body.len());
+            head += &full;
             stream.write_all(head.as_bytes()).ok()?;
             stream.write_all(&body[..length]).ok()?;
             thread::park();
             None
         }
         Some(Fault::Cut(length)) => {
-            head += &format!("Content-Length: {}\r\n\r\n", body.len());
+            head += &full;
             stream.write_all(head.as_bytes()).ok()?;
             stream.write_all(&body[..length]).ok()?;
             None
         }
         _ => {
-            head += &format!("Content-Length: {}\r\n\r\n", body.len());
+            head += &full;
             stream.write_all(head.as_bytes()).ok()?;
             stream.write_all(body).ok()
         }
