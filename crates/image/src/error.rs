@@ -135,6 +135,42 @@ pub enum Error {
     #[error(transparent)]
     Modules(#[from] crate::modules::Error),
 
+    // Build.
+    /// The packages do not hold exactly one kernel that can be used.
+    #[error("no usable kernel: {0}")]
+    NoKernel(String),
+    /// The hardening baseline that is compiled in cannot be read.
+    #[error("the kernel hardening baseline cannot be read")]
+    Baseline(#[source] Box<crate::document::Problems>),
+    /// The kernel's configuration deviates from the baseline, and nobody has accepted that.
+    #[error("the kernel's configuration deviates from the hardening baseline:\n  {}", .0.join("\n  "))]
+    KernelCheck(Vec<String>),
+    /// A report cannot be written as JSON.
+    #[error("cannot write a report")]
+    Json(#[source] serde_json::Error),
+    /// The root file system does not fit its slot.
+    #[error("the root file system with its hash tree needs {size} bytes, the slot has {limit}")]
+    RootTooLarge {
+        /// Bytes needed.
+        size: u64,
+        /// Bytes of a slot: `partitions.root`.
+        limit: u64,
+    },
+    /// There is no boot chain for the architecture.
+    #[error("there is no boot chain for architecture `{0}` yet")]
+    NoBootChain(&'static str),
+    /// The lock lacks a package of the boot chain.
+    #[error("the lock has no package `{0}` for the boot chain")]
+    NotLocked(&'static str),
+    /// A package of the boot chain lacks its program.
+    #[error("package `{package}` has no program `{name}`")]
+    NoProgram {
+        /// The package.
+        package: &'static str,
+        /// The program.
+        name: String,
+    },
+
     // Lock.
     /// A package to upgrade is in no source.
     #[error("package `{0}` is in no source of the manifest")]

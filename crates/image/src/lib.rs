@@ -9,9 +9,11 @@
 //! - [`modules`]: the kernel modules and firmware that an image needs.
 //! - [`product`]: a manifest with all that follows from it alone.
 //! - [`rootfs`]: the configured, sealed Debian tree.
+//! - [`build`]: from all of that to signed images.
 //! - [`record`]: `image.json`, what a build left.
 
 pub mod archives;
+pub mod build;
 pub mod customise;
 pub mod document;
 mod error;

@@ -3,8 +3,6 @@
 use std::io;
 use std::path::Path;
 
-use bedstone_store::Digest;
-
 use crate::customise::{self, Inputs, Plan};
 use crate::document::Problems;
 use crate::manifest::{Composition, LayerName, Loader, effective};
@@ -53,13 +51,32 @@ impl Product {
         effective(&self.composition)
     }
 
-    /// Digest of everything that the manifest and its profiles decide: layers that say the same in other words give the
-    /// same digest.
-    pub fn digest(&self) -> Digest {
-        let decided = serde_json::json!({
-            "manifest": self.composition.manifest.with_defaults(),
-            "plan": self.plan,
-        });
-        Digest::of(decided.to_string().as_bytes())
+    /// Everything that the manifest and its profiles decide, as JSON: layers that say the same in other words give the same
+    /// text. Paths on the build machine are left out; what is at those paths is in the plan.
+    pub fn decided(&self) -> String {
+        let mut manifest = serde_json::json!(self.composition.manifest.with_defaults());
+        let place = |value: &mut serde_json::Value, section: &str, key: &str| {
+            if let Some(table) = value.get_mut(section).and_then(|it| it.as_object_mut()) {
+                table.remove(key);
+            }
+        };
+        for (section, key) in [
+            ("debian", "local"),
+            ("debian", "mirror"),
+            ("debian", "security-mirror"),
+            ("debian", "signed-by"),
+            ("debian", "sources"),
+            ("secure-boot", "key"),
+            ("secure-boot", "certificate"),
+        ] {
+            place(&mut manifest, section, key);
+        }
+        if let Some(table) = manifest.as_object_mut() {
+            table.remove("files");
+            table.remove("hooks");
+        }
+        let mut text = serde_json::json!({ "manifest": manifest, "plan": self.plan }).to_string();
+        text.push('\n');
+        text
     }
 }

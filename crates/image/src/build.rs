@@ -1,0 +1,349 @@
+//! From a product and its lock to signed images: `bedstone build`.
+//!
+//! Every step takes digests in and gives a digest out. The order is fixed; what a step makes depends on the lock, the
+//! manifest, the keys and this program alone, so that the same inputs give the same bytes on any machine.
+
+mod boot_chain;
+mod command_line;
+mod evidence;
+mod kernel;
+mod root;
+mod steps;
+
+use std::fs;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use bedstone_deb::lock::{Lock, Locked};
+use bedstone_disk::assemble::assemble;
+use bedstone_disk::authenticode::RsaKey;
+use bedstone_disk::bmap::Bmap;
+use bedstone_disk::content::Content;
+use bedstone_disk::layout::{self, Parts, Sizes};
+use bedstone_disk::verity::RootArguments;
+use bedstone_disk::{compress, qcow2};
+use bedstone_event::Reporter;
+use bedstone_evidence::FileKey;
+use bedstone_store::atomic::{self, AtomicFile};
+use bedstone_store::{Digest, Hasher, Store};
+
+use crate::error::{Error, Result};
+use crate::manifest::Manifest;
+use crate::product::Product;
+use crate::record::{self, Artifact, ImageRecord, Partition, Signing};
+use crate::rootfs::Package;
+use crate::rootfs::cache::CacheDirs;
+use command_line::CommandLine;
+use steps::{Steps, Told};
+
+/// zstd level of compressed disk images: what comes after it costs much more time than it saves bytes.
+const ZSTD_LEVEL: i32 = 9;
+
+/// The keys that sign an image.
+#[derive(Debug)]
+pub struct Keys {
+    /// Signs boot loader and kernel.
+    pub boot: RsaKey,
+    /// Certificates (DER) for the firmware's `PK`, `KEK` and `db`.
+    pub certificates: Certificates,
+    /// Signs the provenance.
+    pub evidence: FileKey,
+    /// Whether any of them is a development key.
+    pub development: bool,
+}
+
+/// X.509 certificates in DER.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certificates {
+    /// Platform key.
+    pub pk: Vec<u8>,
+    /// Key exchange key.
+    pub kek: Vec<u8>,
+    /// What boots must be signed by this.
+    pub db: Vec<u8>,
+}
+
+/// Forms of the disk image beside the raw one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Forms {
+    /// `disk.img.zst`.
+    pub zstd: bool,
+    /// `disk.qcow2`.
+    pub qcow2: bool,
+}
+
+/// All that a build works on.
+#[derive(Debug)]
+pub struct Build<'a> {
+    /// The product.
+    pub product: &'a Product,
+    /// Its lock, every package of which is in the store.
+    pub lock: &'a Lock,
+    /// Where the packages are.
+    pub store: &'a Store,
+    /// Unpacked trees, layers and file systems; only speeds things up.
+    pub cache: &'a Path,
+    /// Where the artifacts go.
+    pub output: &'a Path,
+    /// What signs.
+    pub keys: &'a Keys,
+    /// The static program that becomes `/init` of the initramfs.
+    pub init: &'a [u8],
+    /// Threads and processes at a time.
+    pub jobs: NonZeroUsize,
+    /// Further forms of the disk image.
+    pub forms: Forms,
+    /// The build's start and its clock, in seconds since 1970; they go into the provenance and nowhere else.
+    pub clock: fn() -> i64,
+    /// Version of this program.
+    pub version: &'a str,
+    /// Where events go.
+    pub reporter: &'a Reporter,
+    /// Ends the build early; what is complete stays in the cache.
+    pub interrupt: &'a Arc<AtomicBool>,
+}
+
+/// What a build gave.
+#[derive(Debug)]
+pub struct Built {
+    /// The content of `image.json`.
+    pub record: ImageRecord,
+    /// The lock with the numbers of all users and groups that the image has. Where it differs from the one that was
+    /// built, it must take its place, so that the next release keeps these numbers.
+    pub lock: Lock,
+}
+
+/// Builds the image. The caller is root of a user namespace ([`bedstone_sys::namespace::enter_user`]).
+pub fn build(build: &Build<'_>) -> Result<Built> {
+    fs::create_dir_all(build.output).map_err(Error::io("create directory", build.output))?;
+    // An output directory is complete when it has a record; until this build has written its own, it has none.
+    remove(&build.output.join(record::FILE_NAME))?;
+    let begun = (build.clock)();
+    let manifest = build.product.composition.manifest.with_defaults();
+    let cache = CacheDirs::open(build.cache)?;
+    let mut steps = Steps::new(build.reporter);
+    let mut output = Output {
+        directory: build.output,
+        artifacts: Vec::new(),
+    };
+
+    let packages = packages(build, &build.lock.packages);
+    let kernel = kernel::prepare(build, &manifest, &packages, &cache, &mut steps)?;
+    output.write("kernel-check", "kernel-check.json", &kernel.report_json()?)?;
+    let root = root::build(build, &manifest, &packages, &kernel, &cache, &mut steps)?;
+    output.adopt("rootfs", "root.img")?;
+    output.write("dpkg-status", "dpkg-status", &root.dpkg_status)?;
+    let mut lock = build.lock.clone();
+    lock.users.extend(root.users.clone());
+    lock.groups.extend(root.groups.clone());
+    let lock_text = lock.to_text();
+    output.write("lock", "bedstone.lock", lock_text.as_bytes())?;
+    let decided = build.product.decided();
+    output.write("manifest", "manifest.json", decided.as_bytes())?;
+
+    let initramfs = kernel::initramfs(build, &manifest, &kernel, &cache, &mut steps)?;
+    output.write("kernel", "vmlinuz", &kernel.image)?;
+    output.write("initramfs", "initramfs.cpio.zst", &initramfs)?;
+
+    let product_digest = product_identity(&manifest);
+    let arguments = RootArguments::new(&root.verity, root.file_system);
+    let command_line = CommandLine {
+        root: &arguments,
+        disk: layout::disk_guid(&product_digest),
+        data: manifest.partitions.data_encryption,
+        own: &build.product.plan.kernel.command_line,
+    }
+    .text();
+    let chain = boot_chain::sign(build, &kernel, &initramfs, &command_line, &root.os_release, &mut steps)?;
+    output.write("uki", "linux.efi", &chain.kernel)?;
+    output.write("boot-loader", chain.loader_name, &chain.loader)?;
+    for (kind, name, certificate) in [
+        ("pk-certificate", "pk.der", &build.keys.certificates.pk),
+        ("kek-certificate", "kek.der", &build.keys.certificates.kek),
+        ("db-certificate", "db.der", &build.keys.certificates.db),
+    ] {
+        output.write(kind, name, certificate)?;
+    }
+
+    let parts = Parts {
+        product: product_digest,
+        time: build.lock.epoch,
+        boot_loader: Content::Bytes(chain.loader),
+        boot_loader_name: chain.loader_target.to_owned(),
+        kernel: Content::Bytes(chain.kernel),
+        root: build.output.join("root.img"),
+        watchdog_seconds: manifest.boot.watchdog,
+        sizes: Sizes {
+            esp: manifest.partitions.esp.bytes(),
+            boot: manifest.partitions.boot.bytes(),
+            root: manifest.partitions.root.bytes(),
+            data: manifest.partitions.data.bytes(),
+        },
+    };
+    let disk = build.output.join("disk.img");
+    let assembled = steps.run("assemble", "Assembling the disk image", |_| {
+        let assembled = assemble(&layout::standard(&parts)?, &disk)?;
+        let told = format!(
+            "Disk image of {:.0} MB, {} partitions",
+            assembled.size as f64 / 1e6,
+            assembled.partitions.len()
+        );
+        Ok((assembled, Told::done(told)))
+    })?;
+    steps.run("forms", "Writing block map and further forms", |_| {
+        let image = fs::File::open(&disk).map_err(Error::io("open", &disk))?;
+        let map = Bmap::new(&image, &assembled.mapped)?.to_xml();
+        output.adopt("disk", "disk.img")?;
+        output.write("bmap", "disk.img.bmap", map.as_bytes())?;
+        forms(build, &disk, &mut output)?;
+        Ok(((), Told::done("Block map and further forms written")))
+    })?;
+
+    let release = kernel.release.clone();
+    let mut record = ImageRecord {
+        version: record::VERSION,
+        kind: "bedstone.image".to_owned(),
+        product: record::Product {
+            name: manifest.product.name.to_string(),
+            version: manifest.product.version.to_string(),
+        },
+        suite: manifest.debian.suite.to_string(),
+        architecture: build.lock.architecture.clone(),
+        epoch: epoch(build.lock),
+        lock: Digest::of(lock_text.as_bytes()),
+        manifest: Digest::of(decided.as_bytes()),
+        packages: build.lock.packages.len(),
+        artifacts: Vec::new(),
+        root: record::Root {
+            file_system: root.file_system.to_owned(),
+            hash: arguments.hash,
+            salt: arguments.salt.iter().map(|byte| format!("{byte:02x}")).collect(),
+            data_blocks: arguments.data_blocks,
+            hash_offset: arguments.hash_offset,
+            uuid: arguments.uuid.to_string(),
+        },
+        partitions: assembled
+            .partitions
+            .iter()
+            .map(|row| Partition {
+                label: row.label.clone(),
+                start: row.start,
+                size: row.size,
+                kind: row.kind.to_string(),
+                guid: row.guid.to_string(),
+            })
+            .collect(),
+        kernel: record::Kernel {
+            release,
+            followed: kernel.followed,
+            accepted: kernel.accepted,
+        },
+        signing: Signing {
+            development: build.keys.development,
+            certificate: Digest::of(&build.keys.certificates.db),
+        },
+        steps: Vec::new(),
+    };
+    let envelope = evidence::provenance(build, &record, &lock, &output.artifacts, begun)?;
+    // Times and invocation differ from run to run, so the provenance stands beside what it is about, not in it.
+    atomic::write(build.output.join("provenance.dsse.json"), &envelope)?;
+    record.artifacts = output.artifacts;
+    record.steps = steps.taken();
+    record.write(build.output)?;
+    cache.settle()?;
+    Ok(Built { record, lock })
+}
+
+/// The packages of a lock, each with its file in the store.
+fn packages(build: &Build<'_>, locked: &[Locked]) -> Vec<Package> {
+    locked
+        .iter()
+        .map(|locked| Package {
+            name: locked.name.clone(),
+            version: locked.version.clone(),
+            architecture: locked.architecture.clone(),
+            digest: locked.sha256,
+            path: build.store.path(&locked.sha256),
+        })
+        .collect()
+}
+
+/// What stays the same from release to release: disk and partitions are found by identifiers derived from it.
+fn product_identity(manifest: &Manifest) -> Digest {
+    let vendor = manifest.product.vendor.as_deref().unwrap_or_default();
+    let mut hasher = Hasher::new();
+    for text in ["bedstone product 1", vendor, &manifest.product.name] {
+        hasher.update(&(text.len() as u64).to_le_bytes());
+        hasher.update(text.as_bytes());
+    }
+    hasher.finish()
+}
+
+fn epoch(lock: &Lock) -> i64 {
+    i64::try_from(lock.epoch).unwrap_or(i64::MAX)
+}
+
+fn forms(build: &Build<'_>, disk: &Path, output: &mut Output<'_>) -> Result<()> {
+    if build.forms.zstd {
+        let target = build.output.join("disk.img.zst");
+        let mut source = fs::File::open(disk).map_err(Error::io("open", disk))?;
+        let size = source
+            .metadata()
+            .map_err(Error::io("inspect", disk))?
+            .len();
+        let mut file = AtomicFile::create(&target)?;
+        let workers = u32::try_from(build.jobs.get()).unwrap_or(u32::MAX);
+        compress::compress(&mut source, size, file.file(), ZSTD_LEVEL, workers)?;
+        file.commit()?;
+        output.adopt("disk-zstd", "disk.img.zst")?;
+    }
+    if build.forms.qcow2 {
+        qcow2::convert(disk, &build.output.join("disk.qcow2"))?;
+        output.adopt("disk-qcow2", "disk.qcow2")?;
+    }
+    Ok(())
+}
+
+/// The output directory and what is in it so far.
+struct Output<'a> {
+    directory: &'a Path,
+    artifacts: Vec<Artifact>,
+}
+
+impl Output<'_> {
+    fn write(&mut self, kind: &str, name: &str, bytes: &[u8]) -> Result<()> {
+        atomic::write(self.directory.join(name), bytes)?;
+        self.artifacts.push(Artifact {
+            kind: kind.to_owned(),
+            file: name.to_owned(),
+            size: bytes.len() as u64,
+            sha256: Digest::of(bytes),
+        });
+        Ok(())
+    }
+
+    /// Takes up a file that a step has written.
+    fn adopt(&mut self, kind: &str, name: &str) -> Result<()> {
+        let path: PathBuf = self.directory.join(name);
+        let mut file = fs::File::open(&path).map_err(Error::io("open", &path))?;
+        let (sha256, size) = Digest::of_reader(&mut file).map_err(Error::io("read", &path))?;
+        self.artifacts.push(Artifact {
+            kind: kind.to_owned(),
+            file: name.to_owned(),
+            size,
+            sha256,
+        });
+        Ok(())
+    }
+}
+
+fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::io("remove", path)(error))
+        }
+        _ => Ok(()),
+    }
+}

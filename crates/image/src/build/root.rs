@@ -1,0 +1,225 @@
+//! The root file system: configured tree, customised, sealed, written, and protected by its hash tree.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use bedstone_deb::lock::Locked;
+use bedstone_disk::guid::Guid;
+use bedstone_disk::verity::{self, Formatted};
+use bedstone_disk::sparse;
+use bedstone_store::atomic::AtomicFile;
+use bedstone_store::{Digest, Hasher};
+
+use super::kernel::Kernel;
+use super::steps::{Steps, Told};
+use super::{Build, Error, Result, epoch, packages};
+use crate::manifest::{FileSystem, Manifest};
+use crate::rootfs::cache::CacheDirs;
+use crate::rootfs::tools::{self, FileSystemImage};
+use crate::rootfs::{self, Customisation, Ids, Package, Rootfs, Selection, View};
+
+/// Changes whenever a file system written from the same tree would differ.
+const FORMAT: &str = "root image 1";
+
+/// A root file system with its hash tree, in the output directory as `root.img`.
+#[derive(Debug)]
+pub(super) struct RootImage {
+    pub(super) file_system: &'static str,
+    pub(super) verity: Formatted,
+    /// Numbers of all users and groups in it.
+    pub(super) users: BTreeMap<String, u32>,
+    pub(super) groups: BTreeMap<String, u32>,
+    /// dpkg's record of what is installed.
+    pub(super) dpkg_status: Vec<u8>,
+    /// The text that names the product.
+    pub(super) os_release: String,
+}
+
+/// Builds it.
+pub(super) fn build(
+    build: &Build<'_>,
+    manifest: &Manifest,
+    packages_of_image: &[Package],
+    kernel: &Kernel,
+    cache: &CacheDirs,
+    steps: &mut Steps<'_>,
+) -> Result<RootImage> {
+    let firmware: Vec<String> = build
+        .product
+        .plan
+        .kernel
+        .firmware
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let keep = |package: &str, path: &str| kernel.keeps(package, path, &firmware);
+    let configured = rootfs::configure(
+        &Selection {
+            packages: packages_of_image,
+            architecture: manifest.debian.architecture.name(),
+            keep: &keep,
+            preseeds: &[],
+        },
+        build.jobs,
+        cache,
+        build.reporter,
+        build.interrupt,
+    )?;
+    for step in configured.steps() {
+        steps.add(&step.name, step.elapsed.as_secs_f64(), step.cached);
+    }
+    let pinned = Ids {
+        users: build.lock.users.clone(),
+        groups: build.lock.groups.clone(),
+    };
+    let begun = std::time::Instant::now();
+    let rootfs = configured.finish(
+        &Customisation {
+            ids: &pinned,
+            changes: &build.product.plan.changes,
+            epoch: epoch(build.lock),
+        },
+        cache,
+        build.reporter,
+        build.interrupt,
+    )?;
+    steps.add("customise", begun.elapsed().as_secs_f64(), rootfs.cached());
+    let view = rootfs.view(cache)?;
+    let verity = write(build, manifest, &rootfs, &view, cache, steps)?;
+    let read = |name: &str| {
+        let path = view.path().join(name);
+        fs::read(&path).map_err(Error::io("read", path))
+    };
+    Ok(RootImage {
+        file_system: name(manifest.root.file_system),
+        verity,
+        users: rootfs.ids().users.clone(),
+        groups: rootfs.ids().groups.clone(),
+        dpkg_status: read("var/lib/dpkg/status")?,
+        os_release: String::from_utf8_lossy(&read("etc/os-release")?).into_owned(),
+    })
+}
+
+/// The name by which kernel and `/init` know it.
+fn name(kind: FileSystem) -> &'static str {
+    match kind {
+        FileSystem::Erofs => "erofs",
+        FileSystem::Squashfs => "squashfs",
+        FileSystem::Ext4 => "ext4",
+    }
+}
+
+/// Writes file system and hash tree into the output directory, from the cache where they are there.
+fn write(
+    build: &Build<'_>,
+    manifest: &Manifest,
+    rootfs: &Rootfs,
+    view: &View,
+    cache: &CacheDirs,
+    steps: &mut Steps<'_>,
+) -> Result<Formatted> {
+    let directory = cache.root().join("images");
+    fs::create_dir_all(&directory).map_err(Error::io("create directory", &directory))?;
+    let kept = directory.join(key(build, manifest, rootfs).to_string());
+    let target = build.output.join("root.img");
+    let kind = manifest.root.file_system;
+    let made = steps.run("write-root", &format!("Writing {}", name(kind)), |_| {
+        let cached = kept.is_file();
+        if !cached {
+            // dpkg reads the tree while the writer compresses it: both are needed, neither waits for the other.
+            let (written, checked) = rayon::join(
+                || write_file_system(build, manifest, view.path(), cache, &kept),
+                || rootfs.check(cache, build.interrupt),
+            );
+            written?;
+            checked?;
+        }
+        copy(&kept, &target)?;
+        let size = fs::metadata(&target)
+            .map_err(Error::io("inspect", &target))?
+            .len();
+        let told = format!("{} of {:.0} MB, dpkg agrees with it", name(kind), size as f64 / 1e6);
+        Ok((size, if cached { Told::cached(told) } else { Told::done(told) }))
+    })?;
+    steps.run("verity", "Hashing the root file system", |_| {
+        let digest = {
+            let mut file = fs::File::open(&target).map_err(Error::io("open", &target))?;
+            Digest::of_reader(&mut file)
+                .map_err(Error::io("read", &target))?
+                .0
+        };
+        // Unpredictable for whoever has not seen the image, and the same for whoever has the same one.
+        let salt = Digest::of(format!("verity salt {digest}").as_bytes());
+        let uuid = Guid::derive(&digest, "verity");
+        let formatted = verity::append(&target, salt.as_bytes(), uuid)?;
+        let limit = manifest.partitions.root.bytes();
+        let whole = formatted.hash_offset() + formatted.bytes.len() as u64;
+        if whole > limit {
+            return Err(Error::RootTooLarge {
+                size: whole,
+                limit,
+            });
+        }
+        let told = format!(
+            "Verity root hash {} over {:.0} MB",
+            formatted.root,
+            made as f64 / 1e6
+        );
+        Ok((formatted, Told::done(told)))
+    })
+}
+
+fn write_file_system(
+    build: &Build<'_>,
+    manifest: &Manifest,
+    tree: &Path,
+    cache: &CacheDirs,
+    target: &Path,
+) -> Result<()> {
+    let tools = tools::tools(&packages(build, &build.lock.tools), cache, build.interrupt)?;
+    let image = FileSystemImage {
+        kind: manifest.root.file_system,
+        compression: manifest.root.effective_compression(),
+        uuid: Guid::derive(&identity(build.lock.packages.iter()), "root file system"),
+        epoch: epoch(build.lock),
+        jobs: build.jobs.get(),
+        tree,
+        output: target,
+    };
+    tools::write(&image, &tools, cache, build.interrupt)
+}
+
+/// Stands for the packages: the file system's own identifier must not depend on where or by whom it is built.
+fn identity<'l>(locked: impl Iterator<Item = &'l Locked>) -> Digest {
+    let mut hasher = Hasher::new();
+    for package in locked {
+        hasher.update(package.sha256.as_bytes());
+    }
+    hasher.finish()
+}
+
+fn key(build: &Build<'_>, manifest: &Manifest, rootfs: &Rootfs) -> Digest {
+    let text = format!(
+        "{FORMAT}\n{}\n{:?}\n{:?}\n{}\n{}\n{}",
+        rootfs.key(),
+        manifest.root.file_system,
+        manifest.root.effective_compression(),
+        identity(build.lock.tools.iter()),
+        identity(build.lock.packages.iter()),
+        build.lock.epoch
+    );
+    Digest::of(text.as_bytes())
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    let mut file = AtomicFile::create(to)?;
+    let length = fs::metadata(from)
+        .map_err(Error::io("inspect", from))?
+        .len();
+    file.file()
+        .set_len(length)
+        .map_err(Error::io("resize", to))?;
+    sparse::copy(from, file.file(), 0)?;
+    Ok(file.commit()?)
+}
