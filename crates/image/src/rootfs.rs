@@ -1,15 +1,38 @@
 //! From locked packages to a configured, sealed Debian tree.
+
 pub mod cache;
+mod chain;
 pub mod change;
+mod configure;
 mod control;
 mod database;
 mod layer;
+mod link;
+mod normalise;
 mod placement;
+mod session;
 mod stages;
 mod unpacked;
+mod unpacking;
 
+use std::cmp::Reverse;
+use std::fs;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use bedstone_event::{Reporter, Unit};
 use bedstone_store::Digest;
-use std::path::PathBuf;
+use bedstone_sys::mount::Mounted;
+
+use cache::{CacheDirs, Scratch};
+use chain::{Chain, Links};
+use change::Preseed;
+use session::Stack;
+use unpacking::Unpacking;
+
+use crate::error::{Error, Result};
 
 pub use placement::LeftOut;
 
@@ -29,4 +52,132 @@ pub struct Package {
     pub digest: Digest,
     /// Where the .deb is.
     pub path: PathBuf,
+}
+
+/// A part of the work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// What it was.
+    pub name: String,
+    /// The packages it concerned.
+    pub packages: Vec<String>,
+    /// Whether its result was there already.
+    pub cached: bool,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+/// All that decides about a configured tree.
+pub struct Selection<'a> {
+    /// What to install; the order has no influence.
+    pub packages: &'a [Package],
+    /// dpkg's name of the architecture.
+    pub architecture: &'a str,
+    /// Which files of the packages to keep.
+    pub keep: Keep<'a>,
+    /// Answers for debconf.
+    pub preseeds: &'a [Preseed],
+}
+
+/// Configures the selected packages in a tree: the chain of stages, without customisation.
+///
+/// The caller is root of a user namespace ([`bedstone_sys::namespace::enter_user`]).
+pub fn configure(
+    selection: &Selection<'_>,
+    jobs: NonZeroUsize,
+    cache: &CacheDirs,
+    reporter: &Reporter,
+    interrupt: &AtomicBool,
+) -> Result<Configured> {
+    let mut packages = selection.packages.to_vec();
+    packages.sort_by(|a, b| a.name.cmp(&b.name));
+    let controls = unpacking::controls(&packages, cache, jobs)?;
+    let references: Vec<_> = controls.iter().map(|(control, _)| control).collect();
+    let stages = stages::plan(&references, &|index| controls[index].1);
+    // Large ones first within a stage, so that no thread is left alone with one at its end.
+    let mut order = Vec::with_capacity(packages.len());
+    for stage in &stages {
+        let mut sized = Vec::with_capacity(stage.len());
+        for &index in stage {
+            let path = &packages[index].path;
+            let metadata = fs::metadata(path).map_err(Error::io("inspect", path))?;
+            sized.push((Reverse(metadata.len()), index));
+        }
+        sized.sort_unstable();
+        order.extend(sized.into_iter().map(|(_, index)| index));
+    }
+    let total = packages.len() as u64;
+    let text = format!("unpacking {total} packages");
+    let span = reporter.start_counted("unpack", text, Some(total), Unit::Packages);
+    let unpacking = Unpacking::new(&packages, cache, interrupt, &span);
+    let links = unpacking.during(&order, jobs, |unpacking| {
+        let mut chain = Chain::new(
+            cache,
+            selection.architecture,
+            selection.keep,
+            selection.preseeds,
+            interrupt,
+        );
+        for stage in &stages {
+            let packages = stage
+                .iter()
+                .map(|&index| unpacking.get(index))
+                .collect::<Result<Vec<_>>>()?;
+            chain.stage(&packages, reporter)?;
+        }
+        Ok(chain.finish())
+    })?;
+    let found = unpacking.found();
+    if found == packages.len() {
+        span.cached(format!("{found} packages were unpacked already"));
+    } else {
+        span.finish(format!("{} packages unpacked", packages.len() - found));
+    }
+    Ok(Configured { links })
+}
+
+/// A configured tree that is not customised yet.
+#[derive(Debug)]
+pub struct Configured {
+    links: Links,
+}
+
+impl Configured {
+    /// How long each stage took.
+    pub fn steps(&self) -> &[Step] {
+        &self.links.steps
+    }
+
+    /// Files that the filter left out, sorted.
+    pub fn left_out(&self) -> &[LeftOut] {
+        &self.links.left_out
+    }
+
+    /// Mounts the tree read-only.
+    pub fn view(&self, cache: &CacheDirs) -> Result<View> {
+        View::new(&self.links.stack, cache)
+    }
+}
+
+/// A tree mounted read-only as long as the value lives.
+#[derive(Debug)]
+pub struct View {
+    mounted: Mounted,
+    _scratch: Scratch,
+}
+
+impl View {
+    fn new(stack: &Stack, cache: &CacheDirs) -> Result<Self> {
+        let scratch = cache.scratch()?;
+        let target = scratch.directory("view")?;
+        Ok(Self {
+            mounted: stack.mount(&target, cache.root(), None, None)?,
+            _scratch: scratch,
+        })
+    }
+
+    /// The tree's root directory.
+    pub fn path(&self) -> &Path {
+        self.mounted.path()
+    }
 }

@@ -179,7 +179,8 @@ impl CacheDirs {
         Ok(())
     }
 
-    fn path(&self, kind: &str, key: &Key) -> PathBuf {
+    /// Where the entry is or will be.
+    pub(super) fn path(&self, kind: &str, key: &Key) -> PathBuf {
         self.root.join(kind).join(key.to_string())
     }
 }

@@ -4,12 +4,15 @@
 
 mod triggers;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::fmt::Write;
 use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::unpacked::{Unpacked, set_times, write_file};
+use super::layer::Layer;
+use super::placement::Placement;
+use super::unpacked::{Unpacked, write_file};
 use crate::error::{Error, Result};
 
 /// The database's place in the tree.
@@ -29,13 +32,13 @@ pub(super) struct Record {
 }
 
 /// A package of the stage with its record.
-pub(super) type Placed<'a> = (&'a Unpacked, Record);
+type Placed<'a> = (&'a Unpacked, &'a Record);
 
 /// Writes the empty database of a new tree.
-pub(super) fn initialise(layer: &Path, architecture: &str) -> Result<()> {
-    let database = layer.join(PATH);
-    for directory in ["", "alternatives", "info", "parts", "triggers", "updates"] {
-        make_directories(layer, &Path::new(PATH).join(directory))?;
+pub(super) fn initialise(layer: &mut Layer<'_>, architecture: &str) -> Result<()> {
+    let database = layer.root().join(PATH);
+    for directory in ["alternatives", "info", "parts", "triggers", "updates"] {
+        layer.directory(&format!("{PATH}/{directory}"), None)?;
     }
     for (name, content) in [
         ("arch", format!("{architecture}\n")),
@@ -59,34 +62,40 @@ pub(super) fn initialise(layer: &Path, architecture: &str) -> Result<()> {
     Ok(())
 }
 
-/// Adds a stage's packages to the database that `below` shows, writing what changes into `layer`.
-///
-/// `lost` names, for packages of earlier stages by info name, paths that a package of this stage replaced.
+/// Adds a stage's packages to the database of the tree below, writing what changes into `layer`.
 pub(super) fn add(
-    layer: &Path,
-    below: &Path,
-    placed: &[Placed<'_>],
-    lost: &BTreeMap<String, BTreeSet<String>>,
+    layer: &mut Layer<'_>,
+    packages: &[&Unpacked],
+    placement: &Placement,
 ) -> Result<()> {
-    make_directories(layer, &Path::new(PATH).join("info"))?;
-    make_directories(layer, &Path::new(PATH).join("triggers"))?;
-    let old = |name: &str| read_if_any(&below.join(PATH).join(name));
-    let database = layer.join(PATH);
+    for directory in ["info", "triggers"] {
+        layer.directory(&format!("{PATH}/{directory}"), None)?;
+    }
+    let database = layer.root().join(PATH);
+    // A new tree's database is the one that was just initialised in the layer.
+    let old_database = layer.below().unwrap_or(layer.root()).join(PATH);
+    let old = |name: &str| read_if_any(&old_database.join(name));
+    let placed: Vec<Placed<'_>> = packages.iter().copied().zip(&placement.records).collect();
     let mut status = old("status")?;
-    for (package, record) in placed {
+    for (package, record) in &placed {
         status.push_str(&unpacked_stanza(&package.stanza, &record.conffiles));
         write_info(&database.join("info"), package, record)?;
     }
     replace(&database.join("status"), &status)?;
-    for (info_name, paths) in lost {
+    for (info_name, paths) in &placement.lost {
         let name = format!("info/{info_name}.list");
-        let kept: String = old(&name)?
-            .lines()
-            .filter(|line| !paths.contains(line.trim_start_matches('/')))
-            .fold(String::new(), |text, line| text + line + "\n");
+        let kept = keep_lines(&old(&name)?, |line| {
+            !paths.contains(line.trim_start_matches('/'))
+        });
         replace(&database.join(&name), &kept)?;
     }
-    triggers::add(&database, &old, placed)
+    triggers::add(&database, &old, &placed)
+}
+
+fn keep_lines(text: &str, keep: impl Fn(&str) -> bool) -> String {
+    text.lines()
+        .filter(|line| keep(line))
+        .fold(String::new(), |text, line| text + line + "\n")
 }
 
 /// The stanza as it stands in `status` after unpacking.
@@ -105,7 +114,7 @@ fn unpacked_stanza(stanza: &str, conffiles: &[String]) -> String {
     if !conffiles.is_empty() {
         text.push_str("Conffiles:\n");
         for path in conffiles {
-            text.push_str(&format!(" /{path} newconffile\n"));
+            let _ = writeln!(text, " /{path} newconffile");
         }
     }
     text.push('\n');
@@ -131,36 +140,14 @@ fn write_info(info: &Path, package: &Unpacked, record: &Record) -> Result<()> {
         let target = target(name);
         if name == "md5sums" && !record.left_out.is_empty() {
             let sums = package.control_file(name)?.unwrap_or_default();
-            let kept: String = sums
-                .lines()
-                .filter(|line| {
-                    let path = line.split_once("  ").map_or("", |(_, path)| path);
-                    !record.left_out.contains(path.trim_start_matches("./"))
-                })
-                .fold(String::new(), |text, line| text + line + "\n");
+            let kept = keep_lines(&sums, |line| {
+                let path = line.split_once("  ").map_or("", |(_, path)| path);
+                !record.left_out.contains(path.trim_start_matches("./"))
+            });
             write_file(&target, 0o644, (0, 0), time, &mut kept.as_bytes())?;
         } else {
             fs::hard_link(package.control_files.join(name), &target)
                 .map_err(Error::io("create", &target))?;
-        }
-    }
-    Ok(())
-}
-
-/// Makes a directory of the database with its parents, of mode 0755.
-pub(super) fn make_directories(layer: &Path, path: &Path) -> Result<()> {
-    let mut so_far = layer.to_path_buf();
-    for component in path.components() {
-        so_far.push(component);
-        match fs::create_dir(&so_far) {
-            Ok(()) => {
-                use std::os::unix::fs::PermissionsExt;
-                fs::set_permissions(&so_far, fs::Permissions::from_mode(0o755))
-                    .map_err(Error::io("set attributes of", &so_far))?;
-                set_times(&so_far, 0)?;
-            }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(Error::io("create directory", &so_far)(error)),
         }
     }
     Ok(())
@@ -209,7 +196,8 @@ mod tests {
     #[test]
     fn the_empty_database_has_dpkgs_files() {
         let directory = tempfile::tempdir().unwrap();
-        initialise(directory.path(), "amd64").unwrap();
+        let mut layer = Layer::new(directory.path(), None).unwrap();
+        initialise(&mut layer, "amd64").unwrap();
         let database = directory.path().join(PATH);
         assert_eq!(
             fs::read_to_string(database.join("arch")).unwrap(),

@@ -41,6 +41,11 @@ impl<'a> Layer<'a> {
         &self.root
     }
 
+    /// The tree that it will lie above.
+    pub(super) fn below(&self) -> Option<&'a Path> {
+        self.below
+    }
+
     /// Makes a directory with its parents, unless it is there.
     ///
     /// In an overlay the highest layer decides about a directory's attributes. One that the tree below has keeps those:
@@ -99,17 +104,12 @@ impl<'a> Layer<'a> {
     /// Links a package's file into the layer.
     pub(super) fn link(&mut self, package: &Unpacked, entry: &Entry, target: &str) -> Result<()> {
         let source = package.tree.join(&entry.path);
-        self.link_file(&source, target)
-    }
-
-    /// Links any file into the layer.
-    pub(super) fn link_file(&mut self, source: &Path, target: &str) -> Result<()> {
         let full = self.root.join(target);
-        match fs::hard_link(source, &full) {
+        match fs::hard_link(&source, &full) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let parent = target.rsplit_once('/').map_or("", |(parent, _)| parent);
                 self.directory(parent, None)?;
-                fs::hard_link(source, &full).map_err(Error::io("create", full))
+                fs::hard_link(&source, &full).map_err(Error::io("create", full))
             }
             other => other.map_err(Error::io("create", full)),
         }

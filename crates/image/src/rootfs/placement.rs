@@ -86,11 +86,11 @@ pub(super) type ReadLink<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 impl Placer {
     /// Knows the links of a merged `/usr`: pairs of path and target.
-    pub(super) fn new<'a>(links: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+    pub(super) fn new(links: &[(&str, String)]) -> Self {
         Self {
             links: links
-                .into_iter()
-                .map(|(path, target)| (path.to_owned(), target.to_owned()))
+                .iter()
+                .map(|(path, target)| ((*path).to_owned(), target.clone()))
                 .collect(),
             ..Self::default()
         }

@@ -36,9 +36,9 @@ impl Stack {
         self.0.push(layer);
     }
 
-    /// The layers, lowest first.
-    pub(super) fn layers(&self) -> &[PathBuf] {
-        &self.0
+    /// Whether there is no layer.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Mounts the stack at `target`, with `above` on top of it and changes going to `upper` if there is one.
@@ -149,13 +149,7 @@ pub(super) fn stand_ins(
     for (path, mode, content) in files {
         let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
         layer.directory(parent, None)?;
-        write_file(
-            &root.join(&path),
-            mode,
-            (0, 0),
-            0,
-            &mut content.as_bytes(),
-        )?;
+        write_file(&root.join(&path), mode, (0, 0), 0, &mut content.as_bytes())?;
     }
     if let Some(awk) = awk {
         layer.directory("usr/bin", None)?;

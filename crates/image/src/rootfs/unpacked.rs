@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use bedstone_deb::archive::{Deb, Entry as ArchiveEntry, Kind as ArchiveKind};
-use bedstone_store::{Error as StoreError, HashingReader};
+use bedstone_store::{Digest, Error as StoreError, HashingReader};
 
 use super::Package;
 use super::cache::{CacheDirs, PACKAGES};
@@ -26,6 +26,8 @@ const FORMAT: &str = "unpacked 1";
 /// An unpacked .deb in the cache.
 #[derive(Debug)]
 pub(super) struct Unpacked {
+    /// SHA-256 of the .deb.
+    pub(super) digest: Digest,
     /// The control stanza, parsed.
     pub(super) control: Control,
     /// The control stanza as it is in the .deb.
@@ -69,13 +71,16 @@ pub(super) enum Kind {
 }
 
 impl Unpacked {
-    /// The bytes of a control file, where there is one.
-    pub(super) fn control_file(&self, name: &str) -> Result<Option<String>> {
-        if self
-            .control_names
+    /// Whether the control archive has this file.
+    pub(super) fn has_control(&self, name: &str) -> bool {
+        self.control_names
             .binary_search_by(|it| it.as_str().cmp(name))
-            .is_err()
-        {
+            .is_ok()
+    }
+
+    /// The text of a control file, where there is one.
+    pub(super) fn control_file(&self, name: &str) -> Result<Option<String>> {
+        if !self.has_control(name) {
             return Ok(None);
         }
         let path = self.control_files.join(name);
@@ -118,11 +123,26 @@ pub(super) fn obtain(
     Ok((load(package, &path)?, false))
 }
 
-fn load(package: &Package, path: &Path) -> Result<Unpacked> {
-    let control_files = path.join("control");
-    let read = |path: PathBuf| fs::read_to_string(&path).map_err(Error::io("read", path));
-    let stanza = read(control_files.join("control"))?;
-    let control = Control::parse(&package.name, &stanza)?;
+/// Reads the control data of a package without unpacking it; the second value says whether it has a preinst script.
+pub(super) fn peek(package: &Package, cache: &CacheDirs) -> Result<(Control, bool)> {
+    let key = cache.key(FORMAT).add(package.digest.as_bytes()).key();
+    if let Some(path) = cache.find(PACKAGES, &key)? {
+        let directory = path.join("control");
+        let stanza = directory.join("control");
+        let text = fs::read_to_string(&stanza).map_err(Error::io("read", stanza))?;
+        let preinst = directory.join("preinst").exists();
+        return Ok((parse(package, &text)?, preinst));
+    }
+    let file = File::open(&package.path).map_err(Error::io("open", &package.path))?;
+    let deb = Deb::open(package.path.display().to_string(), file)?;
+    let stanza = String::from_utf8_lossy(deb.control().stanza()).into_owned();
+    let preinst = deb.control().bytes("preinst").is_some();
+    Ok((parse(package, &stanza)?, preinst))
+}
+
+/// Reads a stanza, which must be the locked package's.
+fn parse(package: &Package, stanza: &str) -> Result<Control> {
+    let control = Control::parse(&package.name, stanza)?;
     let found = (
         control.name.as_str(),
         control.version.as_str(),
@@ -134,6 +154,14 @@ fn load(package: &Package, path: &Path) -> Result<Unpacked> {
             found: format!("{} {} for {}", found.0, found.1, found.2),
         });
     }
+    Ok(control)
+}
+
+fn load(package: &Package, path: &Path) -> Result<Unpacked> {
+    let control_files = path.join("control");
+    let read = |path: PathBuf| fs::read_to_string(&path).map_err(Error::io("read", path));
+    let stanza = read(control_files.join("control"))?;
+    let control = parse(package, &stanza)?;
     let contents = path.join("contents");
     let entries: Vec<Entry> = serde_json::from_str(&read(contents.clone())?)
         .map_err(|error| Error::io("read", contents)(io::Error::from(error)))?;
@@ -146,6 +174,7 @@ fn load(package: &Package, path: &Path) -> Result<Unpacked> {
         .map_err(Error::io("list", &control_files))?;
     control_names.sort_unstable();
     Ok(Unpacked {
+        digest: package.digest,
         newest: newest(&entries),
         tree: path.join("tree"),
         control,

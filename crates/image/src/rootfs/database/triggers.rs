@@ -1,6 +1,7 @@
 //! Triggers (deb-triggers(5)): who is interested in what, and what unpacking has activated.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
 use std::path::Path;
 
 use super::{Placed, replace};
@@ -21,7 +22,7 @@ pub(super) fn add(
         let mut deferred = old("triggers/Unincorp")?;
         for path in activated {
             // A dash: no package waits for the trigger to be processed.
-            deferred.push_str(&format!("{path} -\n"));
+            let _ = writeln!(deferred, "{path} -");
         }
         replace(&database.join("triggers/Unincorp"), &deferred)?;
     }

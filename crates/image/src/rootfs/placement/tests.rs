@@ -21,6 +21,7 @@ fn entry(path: &str) -> Entry {
 /// A package whose entries are `dir/`, `file` and `link -> target`.
 fn package(name: &str, replaces: &[&str], entries: &[&str]) -> Unpacked {
     Unpacked {
+        digest: bedstone_store::Digest::of(b""),
         control: Control {
             name: name.to_owned(),
             version: "1".to_owned(),
@@ -52,7 +53,7 @@ fn targets(placement: &Placement) -> Vec<&str> {
 
 #[test]
 fn directories_are_followed_through_links() {
-    let mut placer = Placer::new([("bin", "usr/bin"), ("lib", "usr/lib")]);
+    let mut placer = Placer::new(&[("bin", "usr/bin".to_owned()), ("lib", "usr/lib".to_owned())]);
     let packages = [
         package(
             "base",
