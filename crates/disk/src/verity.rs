@@ -27,7 +27,7 @@ pub use superblock::Superblock;
 pub use tree::{Formatted, append, format};
 pub use verify::{verify, verify_block};
 
-/// Bytes of the data and hash blocks that [`format`] makes.
+/// Bytes of the data and hash blocks that [`format()`] makes.
 pub const BLOCK: u64 = 4096;
 
 const FORMAT: &str = "dm-verity superblock";
