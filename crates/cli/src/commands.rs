@@ -2,6 +2,7 @@
 
 mod archive;
 mod archive_access;
+mod build;
 mod generate;
 mod kernel;
 mod lock;
@@ -19,6 +20,7 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<()> {
         Command::Completions { shell } => generate::completions(shell),
         Command::Generate { output } => generate::all(&output),
         Command::Lock(arguments) => lock::run(&arguments, context),
+        Command::Build(arguments) => build::run(&arguments, context),
         Command::Run(arguments) => run::run(&arguments, context),
         Command::Kernel(command) => kernel::run(&command, context),
         Command::Schema => {

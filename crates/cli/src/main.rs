@@ -22,6 +22,15 @@ use crate::context::Context;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    // Only a process without threads can enter a namespace, so this comes before everything else.
+    if matches!(cli.command, args::Command::Build(_))
+        && let Err(error) = bedstone_sys::namespace::enter_user()
+    {
+        let failure = failure::Failure::caused_by(failure::Kind::Failed, error)
+            .context("cannot build as this user");
+        eprintln!("{}", failure.render(false));
+        return failure.exit_code();
+    }
     let interrupt = match watch_for_interruption() {
         Ok(flag) => flag,
         Err(error) => {

@@ -156,7 +156,14 @@ pub fn build(build: &Build<'_>) -> Result<Built> {
         own: &build.product.plan.kernel.command_line,
     }
     .text();
-    let chain = boot_chain::sign(build, &kernel, &initramfs, &command_line, &root.os_release, &mut steps)?;
+    let chain = boot_chain::sign(
+        build,
+        &kernel,
+        &initramfs,
+        &command_line,
+        &root.os_release,
+        &mut steps,
+    )?;
     output.write("uki", "linux.efi", &chain.kernel)?;
     output.write("boot-loader", chain.loader_name, &chain.loader)?;
     for (kind, name, certificate) in [
@@ -219,7 +226,11 @@ pub fn build(build: &Build<'_>) -> Result<Built> {
         root: record::Root {
             file_system: root.file_system.to_owned(),
             hash: arguments.hash,
-            salt: arguments.salt.iter().map(|byte| format!("{byte:02x}")).collect(),
+            salt: arguments
+                .salt
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect(),
             data_blocks: arguments.data_blocks,
             hash_offset: arguments.hash_offset,
             uuid: arguments.uuid.to_string(),
@@ -289,10 +300,7 @@ fn forms(build: &Build<'_>, disk: &Path, output: &mut Output<'_>) -> Result<()> 
     if build.forms.zstd {
         let target = build.output.join("disk.img.zst");
         let mut source = fs::File::open(disk).map_err(Error::io("open", disk))?;
-        let size = source
-            .metadata()
-            .map_err(Error::io("inspect", disk))?
-            .len();
+        let size = source.metadata().map_err(Error::io("inspect", disk))?.len();
         let mut file = AtomicFile::create(&target)?;
         let workers = u32::try_from(build.jobs.get()).unwrap_or(u32::MAX);
         compress::compress(&mut source, size, file.file(), ZSTD_LEVEL, workers)?;

@@ -8,7 +8,7 @@ use bedstone_deb::index::Universe;
 use bedstone_deb::lock::{self, Lock, Locked};
 use bedstone_deb::resolve::{Base, Preferences, Request, Solution, resolve};
 
-pub use indexes::{Indexes, Repositories};
+pub use indexes::{Indexes, LOCAL, Repositories};
 
 use crate::archives;
 use crate::error::{Error, Result};

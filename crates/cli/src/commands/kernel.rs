@@ -4,7 +4,6 @@ use std::path::Path;
 
 use bedstone_image::kernel::{Baseline, Config, Report, Verdict, check};
 use bedstone_image::manifest::Architecture;
-use bedstone_image::profile::Catalog;
 
 use crate::args::KernelCommand;
 use crate::commands::product;
@@ -58,7 +57,7 @@ fn check_file(
         Some(layers) => product::load_layers(layers)?.plan.kernel.deviations,
         None => BTreeMap::new(),
     };
-    let baseline = baseline(&Catalog::embedded())?;
+    let baseline = Baseline::standard().map_err(|problems| product::refuse(&problems))?;
     let report = check(&config, version, architecture, &baseline, &accepted);
     context.print(&report, || render(&report, version))?;
     if report.passes() {
@@ -72,14 +71,6 @@ fn check_file(
         ),
     )
     .hint("accept a deviation in the manifest, with its reason: [kernel.deviations]"))
-}
-
-fn baseline(catalog: &Catalog) -> Result<Baseline> {
-    let name = "kernel/kspp.toml";
-    let text = catalog
-        .text(name)
-        .map_err(|error| Failure::caused_by(Kind::Failed, error))?;
-    Baseline::parse(name, &text).map_err(|problems| product::refuse(&problems))
 }
 
 fn parse_version(text: &str) -> Option<(u32, u32)> {

@@ -3,6 +3,7 @@ use std::path::Path;
 
 use bedstone_deb::lock::{Change, Lock};
 use bedstone_image::locking::{Resolution, Upgrade, resolve_product};
+use bedstone_image::product::Product;
 use bedstone_store::{Store, atomic};
 use serde_json::{Value, json};
 
@@ -57,6 +58,60 @@ pub(crate) fn run(arguments: &LockArgs, context: &Context) -> Result<()> {
     context.print(&to_json(&resolution, unchanged, &path), || {
         render(&resolution, unchanged, &path, true)
     })
+}
+
+/// Resolves the product anew and writes its lock file.
+pub(crate) fn write(
+    product: &Product,
+    path: &Path,
+    store: &Store,
+    context: &Context,
+) -> Result<()> {
+    let repositories = archive_access::read(product, store, context)?;
+    let resolution = resolve_product(product, &repositories, None, &Upgrade::Nothing)
+        .map_err(archive_access::refuse)?;
+    atomic::write(path, resolution.lock.to_text().as_bytes())?;
+    Ok(())
+}
+
+/// Refuses a lock that was made for other requests than the manifest's, as far as that shows without the archive.
+pub(crate) fn fits(product: &Product, lock: &Lock, path: &Path) -> Result<()> {
+    let refuse = |reason: String| {
+        Err(Failure::new(
+            Kind::Input,
+            format!("`{}` does not fit the manifest: {reason}", path.display()),
+        )
+        .hint("run `bedstone lock`"))
+    };
+    let architecture = product.composition.manifest.debian.architecture.name();
+    if lock.architecture != architecture {
+        return refuse(format!(
+            "it is for {}, the manifest for {architecture}",
+            lock.architecture
+        ));
+    }
+    let suite = &*product.composition.manifest.debian.suite;
+    if !lock.sources.iter().any(|source| source.suite == suite) {
+        return refuse(format!("it has no packages of suite `{suite}`"));
+    }
+    for package in &product.plan.install {
+        if !lock
+            .packages
+            .iter()
+            .any(|locked| locked.name == *package.name)
+        {
+            return refuse(format!("it lacks package `{}`", &*package.name));
+        }
+    }
+    for package in &product.plan.remove {
+        if lock.packages.iter().any(|locked| locked.name == **package) {
+            return refuse(format!(
+                "it has package `{}`, which is to be left out",
+                &**package
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Reads a lock file; `None` when there is none.

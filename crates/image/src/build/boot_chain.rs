@@ -34,9 +34,7 @@ fn names(architecture: Architecture) -> Result<[&'static str; 3]> {
     match architecture {
         Architecture::Amd64 => Ok(["efibootguardx64.efi", "linuxx64.efi.stub", "BOOTX64.EFI"]),
         Architecture::Arm64 => Ok(["efibootguardaa64.efi", "linuxaa64.efi.stub", "BOOTAA64.EFI"]),
-        Architecture::Armhf | Architecture::Riscv64 => {
-            Err(Error::NoBootChain(architecture.name()))
-        }
+        Architecture::Armhf | Architecture::Riscv64 => Err(Error::NoBootChain(architecture.name())),
     }
 }
 

@@ -42,11 +42,20 @@ pub(super) fn provenance(
         .map(|it| Descriptor::debian_package(&it.name, &it.version, &it.architecture, &it.sha256))
         .collect();
     materials.push(Descriptor::new("bedstone-init", &Digest::of(build.init)));
-    materials.push(Descriptor::new("Secure Boot certificate", &record.signing.certificate));
+    materials.push(Descriptor::new(
+        "Secure Boot certificate",
+        &record.signing.certificate,
+    ));
     let internal = BTreeMap::from([
-        ("architecture".to_owned(), record.architecture.clone().into()),
+        (
+            "architecture".to_owned(),
+            record.architecture.clone().into(),
+        ),
         ("epoch".to_owned(), record.epoch.into()),
-        ("developmentKeys".to_owned(), record.signing.development.into()),
+        (
+            "developmentKeys".to_owned(),
+            record.signing.development.into(),
+        ),
         ("rootHash".to_owned(), record.root.hash.to_string().into()),
     ]);
     let finished = (build.clock)();

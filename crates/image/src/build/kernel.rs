@@ -52,7 +52,8 @@ impl Kernel {
                 return false;
             }
             let modules = format!("lib/modules/{}/", self.release);
-            if let (Some(module), Some(selection)) = (path.strip_prefix(&modules), &self.selection) {
+            if let (Some(module), Some(selection)) = (path.strip_prefix(&modules), &self.selection)
+            {
                 return selection.keeps(Path::new(module));
             }
         }
@@ -134,7 +135,9 @@ pub(super) fn prepare(
         let chosen = kernel
             .selection
             .as_ref()
-            .map_or("all modules".to_owned(), |it| format!("{} modules", it.names().count()));
+            .map_or("all modules".to_owned(), |it| {
+                format!("{} modules", it.names().count())
+            });
         let told = format!(
             "Kernel {}: {} recommendations followed, {accepted} deviations accepted, {chosen}",
             kernel.release, kernel.followed
@@ -161,7 +164,11 @@ fn find<'p>(
         };
         for entry in entries {
             let entry = entry.map_err(Error::io("list", &boot))?;
-            if let Some(release) = entry.file_name().to_str().and_then(|name| name.strip_prefix("vmlinuz-")) {
+            if let Some(release) = entry
+                .file_name()
+                .to_str()
+                .and_then(|name| name.strip_prefix("vmlinuz-"))
+            {
                 found.push((package, tree.clone(), release.to_owned()));
             }
         }

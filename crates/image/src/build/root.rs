@@ -6,8 +6,8 @@ use std::path::Path;
 
 use bedstone_deb::lock::Locked;
 use bedstone_disk::guid::Guid;
-use bedstone_disk::verity::{self, Formatted};
 use bedstone_disk::sparse;
+use bedstone_disk::verity::{self, Formatted};
 use bedstone_store::atomic::AtomicFile;
 use bedstone_store::{Digest, Hasher};
 
@@ -139,8 +139,19 @@ fn write(
         let size = fs::metadata(&target)
             .map_err(Error::io("inspect", &target))?
             .len();
-        let told = format!("{} of {:.0} MB, dpkg agrees with it", name(kind), size as f64 / 1e6);
-        Ok((size, if cached { Told::cached(told) } else { Told::done(told) }))
+        let told = format!(
+            "{} of {:.0} MB, dpkg agrees with it",
+            name(kind),
+            size as f64 / 1e6
+        );
+        Ok((
+            size,
+            if cached {
+                Told::cached(told)
+            } else {
+                Told::done(told)
+            },
+        ))
     })?;
     steps.run("verity", "Hashing the root file system", |_| {
         let digest = {
@@ -156,10 +167,7 @@ fn write(
         let limit = manifest.partitions.root.bytes();
         let whole = formatted.hash_offset() + formatted.bytes.len() as u64;
         if whole > limit {
-            return Err(Error::RootTooLarge {
-                size: whole,
-                limit,
-            });
+            return Err(Error::RootTooLarge { size: whole, limit });
         }
         let told = format!(
             "Verity root hash {} over {:.0} MB",

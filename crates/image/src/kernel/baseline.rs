@@ -8,6 +8,7 @@ use super::Setting;
 use crate::document::text::{KernelOption, KernelVersion, Line, Reason, Requirement};
 use crate::document::{Problems, Sources, decode, schema_of};
 use crate::manifest::Architecture;
+use crate::profile::Catalog;
 
 /// Recommended kernel settings, as data: `catalog/kernel/kspp.toml`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -85,7 +86,7 @@ impl Wanted {
                         .number()
                         .is_some_and(|number| setting.number() == Some(number))
             }
-            Self::AtLeast(least) => setting.number().is_some_and(|number| number >= *least),
+            Self::AtLeast(least) => setting.number().is_some_and(|number| number >= i128::from(*least)),
         }
     }
 }
@@ -136,6 +137,13 @@ impl JsonSchema for Wanted {
 }
 
 impl Baseline {
+    /// The baseline of the catalogue that is compiled in: the Kernel Self Protection Project's recommendations.
+    pub fn standard() -> Result<Self, Problems> {
+        const NAME: &str = "kernel/kspp.toml";
+        let text = Catalog::embedded().text(NAME).unwrap_or_default();
+        Self::parse(NAME, &text)
+    }
+
     /// Reads a baseline; `path` is the name that problems show.
     pub fn parse(path: &str, text: &str) -> Result<Self, Problems> {
         static SCHEMA: OnceLock<serde_json::Value> = OnceLock::new();

@@ -38,12 +38,12 @@ impl fmt::Display for Setting {
 }
 
 impl Setting {
-    /// The number, when it is one.
-    pub fn number(&self) -> Option<i64> {
+    /// The number, when it is one: hexadecimal ones have up to 64 bits without a sign.
+    pub fn number(&self) -> Option<i128> {
         match self {
             Self::Number(text) => match text.strip_prefix("0x").or(text.strip_prefix("0X")) {
-                Some(hex) => i64::from_str_radix(hex, 16).ok(),
-                None => text.parse().ok(),
+                Some(hex) => u64::from_str_radix(hex, 16).ok().map(i128::from),
+                None => text.parse::<i64>().ok().map(i128::from),
             },
             _ => None,
         }

@@ -56,11 +56,7 @@ pub struct FileSystemImage<'a> {
 }
 
 /// Makes the tree that the packages' programs run in. Nothing is configured: the programs are called by their paths.
-pub fn tools(
-    packages: &[Package],
-    cache: &CacheDirs,
-    interrupt: &AtomicBool,
-) -> Result<PathBuf> {
+pub fn tools(packages: &[Package], cache: &CacheDirs, interrupt: &AtomicBool) -> Result<PathBuf> {
     let mut key = cache.key(FORMAT);
     for package in packages {
         key.add(package.digest.as_bytes());
@@ -182,7 +178,13 @@ fn command(
             };
             let jobs = image.jobs.to_string();
             let mut arguments: Vec<String> = words(&[
-                TREE, target, "-noappend", "-no-progress", "-quiet", "-processors", &jobs,
+                TREE,
+                target,
+                "-noappend",
+                "-no-progress",
+                "-quiet",
+                "-processors",
+                &jobs,
             ]);
             arguments.extend(words(compression) as Vec<String>);
             // The times of all files are at most the epoch already; with `SOURCE_DATE_EPOCH` set, mksquashfs takes it for
@@ -199,8 +201,30 @@ fn command(
             let extended = format!("hash_seed={uuid},root_owner=0:0");
             // The hash tree below protects every block: no journal, no checksums, nothing reserved.
             let arguments = words(&[
-                "-q", "-F", "-t", "ext4", "-L", "root", "-U", &uuid, "-m", "0", "-b", "4096", "-I", "256", "-N", &inodes,
-                "-O", "^has_journal,^metadata_csum,^resize_inode", "-E", &extended, "-d", TREE, target, &blocks,
+                "-q",
+                "-F",
+                "-t",
+                "ext4",
+                "-L",
+                "root",
+                "-U",
+                &uuid,
+                "-m",
+                "0",
+                "-b",
+                "4096",
+                "-I",
+                "256",
+                "-N",
+                &inodes,
+                "-O",
+                "^has_journal,^metadata_csum,^resize_inode",
+                "-E",
+                &extended,
+                "-d",
+                TREE,
+                target,
+                &blocks,
             ]);
             ("/usr/sbin/mke2fs", arguments)
         }
