@@ -201,9 +201,12 @@ pub fn build(build: &Build<'_>) -> Result<Built> {
     })?;
     steps.run("forms", "Writing block map and further forms", |_| {
         let image = fs::File::open(&disk).map_err(Error::io("open", &disk))?;
-        let map = Bmap::new(&image, &assembled.mapped)?.to_xml();
-        output.adopt("disk", "disk.img")?;
-        output.write("bmap", "disk.img.bmap", map.as_bytes())?;
+        let (map, adopted) = rayon::join(
+            || Bmap::new(&image, &assembled.mapped),
+            || output.adopt("disk", "disk.img"),
+        );
+        adopted?;
+        output.write("bmap", "disk.img.bmap", map?.to_xml().as_bytes())?;
         forms(build, &disk, &mut output)?;
         Ok(((), Told::done("Block map and further forms written")))
     })?;

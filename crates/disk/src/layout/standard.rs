@@ -5,6 +5,7 @@ use bedstone_store::Digest;
 use super::{DiskPlan, PartitionContent, PartitionPlan};
 use crate::bgenv::{self, Environment};
 use crate::content::Content;
+use crate::data_partition;
 use crate::error::Result;
 use crate::fat::Tree;
 use crate::guid::Guid;
@@ -117,7 +118,7 @@ impl Sizes {
 
 /// The standard disk, laid out as isar-cip-core does: `esp`, `boot0`, `boot1`, `root-a`, `root-b`, `data`.
 ///
-/// Both slots hold the same image. Slot A has revision 2, slot B revision 1, both confirmed.
+/// The data partition is marked as never used. Both slots hold the same image. Slot A has revision 2, slot B revision 1, both confirmed.
 pub fn standard(parts: &Parts) -> Result<DiskPlan> {
     let partition = |label: &str, kind, size, content| PartitionPlan {
         label: label.to_owned(),
@@ -161,7 +162,11 @@ pub fn standard(parts: &Parts) -> Result<DiskPlan> {
         let name = slot.root_partition();
         partitions.push(partition(name, Guid::LINUX_DATA, parts.sizes.root, content));
     }
-    let data = PartitionContent::Empty;
+    // All of the first MiB is written, so that nothing of a device's earlier life makes the partition look used.
+    let mut head = vec![0; data_partition::HEAD];
+    let blank = data_partition::blank_head();
+    head[..blank.len()].copy_from_slice(&blank);
+    let data = PartitionContent::Bytes(head);
     partitions.push(partition("data", Guid::LINUX_DATA, parts.sizes.data, data));
     Ok(DiskPlan {
         disk: disk_guid(&parts.product),

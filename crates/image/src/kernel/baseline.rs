@@ -86,7 +86,9 @@ impl Wanted {
                         .number()
                         .is_some_and(|number| setting.number() == Some(number))
             }
-            Self::AtLeast(least) => setting.number().is_some_and(|number| number >= i128::from(*least)),
+            Self::AtLeast(least) => setting
+                .number()
+                .is_some_and(|number| number >= i128::from(*least)),
         }
     }
 }
