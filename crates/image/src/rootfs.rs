@@ -1,15 +1,19 @@
 //! From locked packages to a configured, sealed Debian tree.
 
+mod accounts;
+mod apply;
 pub mod cache;
 mod chain;
 pub mod change;
 mod configure;
 mod control;
 mod database;
+mod ids;
 mod layer;
 mod link;
 mod normalise;
 mod placement;
+mod seal;
 mod session;
 mod stages;
 mod unpacked;
@@ -26,14 +30,16 @@ use bedstone_event::{Reporter, Unit};
 use bedstone_store::Digest;
 use bedstone_sys::mount::Mounted;
 
-use cache::{CacheDirs, Scratch};
+use cache::{CacheDirs, Key, Scratch};
 use chain::{Chain, Links};
-use change::Preseed;
+use change::{Change, Preseed};
+use seal::Finish;
 use session::Stack;
 use unpacking::Unpacking;
 
 use crate::error::{Error, Result};
 
+pub use ids::Ids;
 pub use placement::LeftOut;
 
 /// Decides whether a package's file goes into the image: package name and path relative to the root.
@@ -179,5 +185,89 @@ impl View {
     /// The tree's root directory.
     pub fn path(&self) -> &Path {
         self.mounted.path()
+    }
+}
+
+/// What makes a configured tree the image's.
+#[derive(Debug, Clone, Copy)]
+pub struct Customisation<'a> {
+    /// Numbers of users and groups from the lock, also of names that are not in this image.
+    pub ids: &'a Ids,
+    /// The manifest's changes, applied in this order.
+    pub changes: &'a [Change],
+    /// Time of what is changed, and latest time of anything, seconds since 1970.
+    pub epoch: i64,
+}
+
+/// A finished tree.
+#[derive(Debug)]
+pub struct Rootfs {
+    stack: Stack,
+    key: Key,
+    ids: Ids,
+    cached: bool,
+}
+
+impl Configured {
+    /// Pins numbers, applies the manifest's changes and seals the tree.
+    pub fn finish(
+        &self,
+        customisation: &Customisation<'_>,
+        cache: &CacheDirs,
+        reporter: &Reporter,
+        interrupt: &AtomicBool,
+    ) -> Result<Rootfs> {
+        let changes = customisation.changes.len();
+        let span = reporter.start("customise", format!("applying {changes} changes"));
+        let finish = Finish {
+            links: &self.links,
+            pinned: customisation.ids,
+            changes: customisation.changes,
+            epoch: customisation.epoch,
+        };
+        let (key, stack, cached) = finish.run(cache, interrupt)?;
+        let view = View::new(&stack, cache)?;
+        let ids = seal::numbers(view.path())?;
+        drop(view);
+        if cached {
+            span.cached("customised and sealed");
+        } else {
+            span.finish(format!("{changes} changes applied, tree sealed"));
+        }
+        Ok(Rootfs {
+            stack,
+            key,
+            ids,
+            cached,
+        })
+    }
+}
+
+impl Rootfs {
+    /// Stands for all inputs of the tree: equal keys, equal trees.
+    pub fn key(&self) -> String {
+        self.key.to_string()
+    }
+
+    /// Whether the last layer was in the cache.
+    pub fn cached(&self) -> bool {
+        self.cached
+    }
+
+    /// Numbers of users and groups in the tree, to be recorded in the lock beside those that it has.
+    pub fn ids(&self) -> &Ids {
+        &self.ids
+    }
+
+    /// Mounts the tree read-only.
+    pub fn view(&self, cache: &CacheDirs) -> Result<View> {
+        View::new(&self.stack, cache)
+    }
+
+    /// Lets dpkg hold the tree against its database (`--audit`, `--verify`) and returns the packages' files that the
+    /// manifest changed or removed. Takes about as long as reading every file; remembered in the cache. It only reads, so
+    /// it may run beside the writing of the file system.
+    pub fn check(&self, cache: &CacheDirs, interrupt: &AtomicBool) -> Result<Vec<String>> {
+        seal::check(&self.stack, &self.key, cache, interrupt)
     }
 }

@@ -10,18 +10,17 @@ use super::cache::{CacheDirs, Key, STAGES};
 use super::change::Preseed;
 use super::configure::Session;
 use super::layer::look;
+use super::link::{self, FILES};
 use super::placement::{LeftOut, Placement, Placer, parse_diversions};
 use super::session::Stack;
 use super::unpacked::{Kind, Unpacked};
-use super::{Keep, Step, database, link};
+use super::{Keep, Step, database};
 use crate::error::Result;
 
 /// Changes whenever the way a stage is made does.
 const FORMAT: &str = "stage 1";
 /// Changes made by preinst scripts before the files are there.
 const PREPARED: &str = "prepared";
-/// The packages' files and the database.
-const FILES: &str = "files";
 /// Changes made by `dpkg --configure`.
 const CONFIGURED: &str = "configured";
 

@@ -10,6 +10,8 @@ use super::placement::Placement;
 use super::unpacked::{Unpacked, set_times};
 use crate::error::{Error, Result};
 
+/// Name of the layer's directory in the stage's cache entry.
+pub(super) const FILES: &str = "files";
 /// Links of a merged `/usr`. Those beyond the first three are made only where a package has files below.
 const MERGED: [&str; 7] = ["bin", "sbin", "lib", "lib32", "lib64", "libo32", "libx32"];
 

@@ -44,6 +44,12 @@ pub(super) fn normalise(layer: &Path, epoch: i64) -> Result<()> {
         if kind.is_socket() || kind.is_fifo() || (!kind.is_dir() && is_volatile(path)) {
             return fs::remove_file(&full).map_err(Error::io("remove", full));
         }
+        if kind.is_char_device() || kind.is_block_device() {
+            return Err(Error::SpecialFile {
+                path: format!("/{path}"),
+                kind: "device",
+            });
+        }
         // A directory is here because something in it changed, perhaps only a file that is gone again.
         if metadata.is_dir() || metadata.mtime() > epoch {
             set_times(&full, epoch)

@@ -9,6 +9,7 @@ use bedstone_sys::namespace::{Limits, Output, Sandbox};
 
 use super::cache::Scratch;
 use super::layer::Layer;
+use super::link;
 use super::unpacked::write_file;
 use crate::error::{Error, Result};
 
@@ -34,6 +35,14 @@ impl Stack {
     /// Puts a layer on top.
     pub(super) fn push(&mut self, layer: PathBuf) {
         self.0.push(layer);
+    }
+
+    /// The layers that programs wrote, lowest first.
+    pub(super) fn changes(&self) -> impl Iterator<Item = &Path> {
+        self.0
+            .iter()
+            .map(PathBuf::as_path)
+            .filter(|layer| !layer.ends_with(link::FILES))
     }
 
     /// Whether there is no layer.
