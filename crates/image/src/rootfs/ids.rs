@@ -43,9 +43,9 @@ pub(super) struct Range {
 }
 
 impl Range {
-    /// System accounts that packages make (Debian policy 9.2.2).
+    /// System accounts that packages make (Debian policy 9.2.2), without 100, which base-passwd gives the group `users`.
     pub(super) const SYSTEM: Self = Self {
-        first: 100,
+        first: 101,
         last: 999,
         by_name: true,
     };
