@@ -126,7 +126,7 @@ fn the_rt_example_takes_the_rt_kernel_and_joins_users_to_the_group() {
             _ => None,
         })
         .unwrap();
-    assert_eq!(user.groups, ["sudo", "realtime"]);
+    assert_eq!(user.groups, ["adm", "realtime"]);
     assert_eq!(user.home, "/var/home/operator");
     assert_eq!(user.password, Password::None);
 }
