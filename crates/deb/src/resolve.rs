@@ -21,6 +21,7 @@
 //! - A name is a name: it is not tried as a regular expression, glob or task when no package has it. A typing error
 //!   must not install 200 packages.
 //! - An excluded name that no package has, or only virtual ones, is an error; apt passes over it with a note.
+//! - Packages of equal score are repaired in a fixed order; apt's depends on how its C++ library sorts.
 //! - When apt finds no solution, neither do we; if there is one all the same, the explanation names it
 //!   ([`Conflict`](crate::explain::Conflict)).
 

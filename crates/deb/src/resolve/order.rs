@@ -46,7 +46,9 @@ pub(super) fn all(universe: &Universe) -> Vec<NameId> {
     entries
 }
 
-/// All entries from the highest score down; equal ones as apt's sort leaves them.
+/// All entries from the highest score down, equal ones in the order of [`all`].
+///
+/// apt's sort is not stable, so that among equals it may look at another package first.
 pub(super) fn by_score(entries: &[NameId], scores: &[i32]) -> Vec<NameId> {
     let mut entries = entries.to_vec();
     entries.sort_by_key(|entry| std::cmp::Reverse(scores[entry.index()]));

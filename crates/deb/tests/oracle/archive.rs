@@ -10,16 +10,16 @@ use bedstone_deb::index::{Index, Universe};
 /// A private apt: own sources, own state, no packages installed.
 pub(crate) struct Archive {
     pub(crate) suite: &'static str,
-    pub(crate) architecture: &'static str,
+    pub(crate) architectures: &'static [&'static str],
     pub(crate) universe: Universe,
     root: PathBuf,
 }
 
 impl Archive {
     /// Opens the private apt of a suite, downloading indexes where they are not there yet.
-    pub(crate) fn open(suite: &'static str, architecture: &'static str) -> Self {
-        let root =
-            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("apt-{suite}-{architecture}"));
+    pub(crate) fn open(suite: &'static str, architectures: &'static [&'static str]) -> Self {
+        let root = Path::new(env!("CARGO_TARGET_TMPDIR"))
+            .join(format!("apt-{suite}-{}", architectures.join("-")));
         for directory in [
             "etc/apt.conf.d",
             "etc/preferences.d",
@@ -30,11 +30,11 @@ impl Archive {
         }
         fs::write(root.join("etc/sources.list"), sources(suite)).unwrap();
         fs::write(root.join("empty"), "").unwrap();
-        fs::write(root.join("apt.conf"), configuration(&root, architecture)).unwrap();
+        fs::write(root.join("apt.conf"), configuration(&root, architectures)).unwrap();
         let mut archive = Self {
             suite,
-            architecture,
-            universe: Universe::new(&[architecture], Vec::new()).unwrap(),
+            architectures,
+            universe: Universe::new(architectures, Vec::new()).unwrap(),
             root,
         };
         let stamp = archive.root.join("updated");
@@ -47,7 +47,7 @@ impl Archive {
             );
             fs::write(stamp, "").unwrap();
         }
-        archive.universe = Universe::new(&[architecture], archive.indexes()).unwrap();
+        archive.universe = Universe::new(architectures, archive.indexes()).unwrap();
         archive
     }
 
@@ -78,7 +78,7 @@ impl Archive {
                 }
             })
             .collect();
-        assert_eq!(indexes.len(), 3);
+        assert_eq!(indexes.len(), 3 * self.architectures.len());
         indexes
     }
 
@@ -102,8 +102,10 @@ impl Archive {
     }
 }
 
-fn configuration(root: &Path, architecture: &str) -> String {
+fn configuration(root: &Path, architectures: &[&str]) -> String {
     let root = root.display();
+    let native = architectures[0];
+    let all = architectures.join("\"; \"");
     format!(
         "Dir \"{root}\";\n\
          Dir::Etc \"{root}/etc\";\n\
@@ -111,8 +113,8 @@ fn configuration(root: &Path, architecture: &str) -> String {
          Dir::State \"{root}/state\";\n\
          Dir::Cache \"{root}/cache\";\n\
          Dir::Log \"/dev/null\";\n\
-         APT::Architecture \"{architecture}\";\n\
-         APT::Architectures {{ \"{architecture}\"; }};\n\
+         APT::Architecture \"{native}\";\n\
+         APT::Architectures {{ \"{all}\"; }};\n\
          APT::Sandbox::User \"root\";\n\
          Acquire::Languages \"none\";\n\
          Acquire::GzipIndexes \"false\";\n\

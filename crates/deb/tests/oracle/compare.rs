@@ -28,7 +28,7 @@ impl<'a> Apt<'a> {
 
     pub(crate) fn answer(&mut self, request: &Request) -> Answer {
         let suite = self.archive.suite;
-        let architecture = self.archive.architecture;
+        let architecture = self.archive.architectures[0];
         let narrow = |what: &str| {
             format!(
                 "?narrow(?or(?archive(^{suite}$),?codename(^{suite}$)),?architecture({architecture}),{what})"
@@ -54,7 +54,8 @@ impl<'a> Apt<'a> {
                         BTreeSet::new(),
                     );
                     let status = archive.path(&format!("status-{count}"));
-                    fs::write(&status, status_file(archive, first.as_ref().unwrap())).unwrap();
+                    let installed = first.clone().unwrap_or_default();
+                    fs::write(&status, status_file(archive, &installed)).unwrap();
                     (first, status)
                 })
                 .clone()
@@ -109,8 +110,12 @@ fn simulate(
         } else if let Some(rest) = line.strip_prefix("Remv ") {
             let (name, rest) = rest.split_once(' ').unwrap();
             let version = rest[1..].split(']').next().unwrap();
-            let start = format!("{name}={version}:");
-            installed.retain(|known| !known.starts_with(&start));
+            let (name, architecture) = name
+                .split_once(':')
+                .unwrap_or((name, archive.architectures[0]));
+            for architecture in [architecture, "all"] {
+                installed.remove(&format!("{name}={version}:{architecture}"));
+            }
         }
     }
     Some(installed)

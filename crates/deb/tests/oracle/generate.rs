@@ -87,6 +87,14 @@ pub(crate) fn request(archive: &Archive, random: &mut Random, recommends: bool) 
     for _ in 0..real {
         request.install.push((*random.pick(&names)).to_owned());
     }
+    if let Some(foreign) = archive.architectures.get(1) {
+        for name in &mut request.install {
+            if random.below(3) == 0 {
+                name.push(':');
+                name.push_str(foreign);
+            }
+        }
+    }
     match random.below(10) {
         0 => {
             let name = *random.pick(&names);

@@ -9,11 +9,12 @@ use super::generate::{self, Random};
 /// Compares `sets` package sets in both settings of recommends, prints a line for each, and returns the differences.
 pub(crate) fn compare(
     suite: &'static str,
-    architecture: &'static str,
+    architectures: &'static [&'static str],
     sets: usize,
     seed: u64,
 ) -> Vec<String> {
-    let archive = Archive::open(suite, architecture);
+    let archive = Archive::open(suite, architectures);
+    let architecture = architectures.join("+");
     let mut apt = Apt::new(&archive);
     let mut differences = Vec::new();
     for recommends in [false, true] {
@@ -39,7 +40,7 @@ pub(crate) fn compare(
             }
         }
         println!(
-            "{suite:9} {architecture:6} {recommends:10}  {sets:4}  {same:4}  {refused:15}  {slowest:?}"
+            "{suite:9} {architecture:12} {recommends:10}  {sets:4}  {same:4}  {refused:15}  {slowest:?}"
         );
     }
     differences
@@ -47,4 +48,4 @@ pub(crate) fn compare(
 
 /// The line above the table.
 pub(crate) const HEADING: &str =
-    "suite     arch   recommends  sets  same  refused by both  ours, slowest";
+    "suite     arch         recommends  sets  same  refused by both  ours, slowest";
