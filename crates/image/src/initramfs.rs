@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! /init                        the program
-//! /lib/modules/load            names of modules, one a line, in the order in which they are loaded
+//! /lib/modules/load            on each line a module's name and those of the modules above that it needs
 //! /lib/modules/NAME.ko         each of them, uncompressed, with its signature
 //! /lib/firmware/…              what they may ask for
 //! ```
@@ -104,7 +104,9 @@ pub fn build(parts: &Parts<'_>) -> Result<Initramfs> {
     add("init".to_owned(), 0o755, parts.init.to_vec())?;
     let mut order = String::new();
     for (name, path) in parts.modules.files() {
-        order.push_str(name);
+        let needs = parts.modules.needs(name);
+        let line: Vec<&str> = std::iter::once(name).chain(needs).collect();
+        order.push_str(&line.join(" "));
         order.push('\n');
         add(
             format!("lib/modules/{name}.ko"),

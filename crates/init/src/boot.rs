@@ -81,7 +81,9 @@ impl Start {
 
         let data = Data::open(&disk, parameters.data, &self.console)?;
         if let State::Volatile(reason) = &data.state {
-            self.warn(format!("data partition not in use: {reason}"));
+            // The console has it already.
+            self.warnings
+                .push(format!("data partition not in use: {reason}"));
         }
         self.done("data");
         let last_failure = self.take_failure(&data);

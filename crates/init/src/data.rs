@@ -132,8 +132,9 @@ impl Data {
         let kibibytes = (size_of(&self.device)? - data_partition::TAIL) / 1024;
         let device = self.device.to_string_lossy();
         let size = format!("{kibibytes}k");
+        // Blocks of 4 KiB also on a small partition: flash likes them, and the backup superblocks have a known place.
         let arguments = [
-            "-q", "-F", "-t", "ext4", "-L", "data", "-m", "1", &device, &size,
+            "-q", "-F", "-t", "ext4", "-b", "4096", "-L", "data", "-m", "1", &device, &size,
         ];
         tool::succeed("/sbin/mke2fs", &arguments)?;
         mount(&self.device)?;

@@ -68,7 +68,7 @@ fn other_tools_read_it() {
     let order = String::from_utf8(order).unwrap();
     assert_eq!(
         order,
-        "virtio_blk\ndm_mod\ndm_verity\nerofs\next4\noverlay\n"
+        "virtio_blk\ndm_mod\ndm_verity dm_mod\nerofs\next4\noverlay\n"
     );
     assert!(names.contains("lib/firmware/blk/one.bin") && !names.contains("none.bin"));
 }

@@ -21,6 +21,7 @@ pub enum Wanted {
 pub struct Selection {
     names: Vec<String>,
     paths: BTreeMap<String, PathBuf>,
+    needs: BTreeMap<String, Vec<String>>,
     firmware: BTreeSet<String>,
 }
 
@@ -57,6 +58,13 @@ impl Selection {
             let path = self.paths.get(name)?;
             Some((name.as_str(), path.as_path()))
         })
+    }
+
+    /// The chosen modules that must be loaded before the module `name`, each of which comes before it in
+    /// [`Selection::names`].
+    pub fn needs(&self, name: &str) -> impl Iterator<Item = &str> {
+        let needs = self.needs.get(name).into_iter().flatten();
+        needs.map(String::as_str)
     }
 
     /// Whether a root file system with only these modules keeps `path`, given relative to `lib/modules/RELEASE`.
@@ -129,13 +137,17 @@ impl Choice<'_> {
         }
         let info = self.kernel.info(&path)?;
         self.under_way.push(name.clone());
+        let mut needs = info.depends.clone();
         for dependency in &info.depends {
             self.add(dependency, Some(&name))?;
         }
         for dependency in &info.before {
-            self.add_soft(dependency)?;
+            needs.extend(self.add_soft(dependency)?);
         }
         self.under_way.pop();
+        // What is built in or follows is not waited for.
+        needs.retain(|need| self.selection.paths.contains_key(need));
+        self.selection.needs.insert(name.clone(), needs);
         self.selection.paths.insert(name.clone(), path);
         self.selection.names.push(name);
         self.selection.firmware.extend(info.firmware);
@@ -145,26 +157,22 @@ impl Choice<'_> {
         Ok(())
     }
 
-    /// A soft dependency that leads back to a module under way is no circle: the kernel does not insist on the order.
-    fn add_soft(&mut self, name: &str) -> Result<()> {
-        if self.kernel.path(name).is_some() {
-            return self.add_soft_module(name);
+    /// Adds what a soft dependency names; returns the modules. One that leads back to a module under way is no circle:
+    /// the kernel does not insist on the order.
+    fn add_soft(&mut self, name: &str) -> Result<Vec<String>> {
+        let modules = if self.kernel.path(name).is_some() {
+            vec![super::info::module_name(name)]
+        } else if self.kernel.is_built_in(name) {
+            Vec::new()
+        } else {
+            self.offering(name)?
+        };
+        for module in &modules {
+            if !self.under_way.contains(module) {
+                self.add_if_present(module)?;
+            }
         }
-        if self.kernel.is_built_in(name) {
-            return Ok(());
-        }
-        for module in self.offering(name)? {
-            self.add_soft_module(&module)?;
-        }
-        Ok(())
-    }
-
-    fn add_soft_module(&mut self, name: &str) -> Result<()> {
-        let name = super::info::module_name(name);
-        if self.under_way.contains(&name) {
-            return Ok(());
-        }
-        self.add_if_present(&name)
+        Ok(modules)
     }
 
     fn add_directory(&mut self, prefix: &str) -> Result<()> {

@@ -33,6 +33,8 @@ fn follows_dependencies_in_load_order() {
         names,
         ["mbcache", "jbd2", "crc32c_generic", "crc32c_intel", "ext4"]
     );
+    let needs: Vec<_> = selection.needs("ext4").collect();
+    assert_eq!(needs, ["mbcache", "jbd2", "crc32c_generic", "crc32c_intel"]);
     assert!(selection.keeps(Path::new("kernel/fs/mbcache.ko.xz")));
     assert!(selection.keeps(Path::new("modules.builtin")));
     assert!(!selection.keeps(Path::new("kernel/net/other.ko")));
