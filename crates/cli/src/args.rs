@@ -230,7 +230,7 @@ pub(crate) enum Accel {
 
 #[derive(Debug, Args)]
 pub(crate) struct WhyArgs {
-    /// A package, or the absolute path of a file in the image
+    /// A package, the absolute path of a file in the image, or a setting such as sysctl:kernel.sysrq
     pub(crate) what: String,
 
     #[command(flatten)]

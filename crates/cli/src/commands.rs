@@ -3,6 +3,7 @@
 mod archive;
 mod archive_access;
 mod build;
+mod explain;
 mod generate;
 mod kernel;
 mod lock;
@@ -30,6 +31,7 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<()> {
             print(&schema)
         }
         Command::Show(layers) => print(&product::load(&layers)?.effective()),
-        _ => unimplemented!(),
+        Command::Why(arguments) => explain::why_command(&arguments, context),
+        Command::Tree(arguments) => explain::tree_command(&arguments, context),
     }
 }
