@@ -80,14 +80,15 @@ pub(crate) fn mount(
         MountFlags::RDONLY,
         options,
     )
-    .map_err(|error| match is_corrupt() {
+    .map_err(|error| format!("cannot mount {}: {error}", root.file_system))
+    .and_then(|()| match program(Path::new(MOUNTED)) {
+        Some(_) => Ok(()),
+        None => Err(format!("it has none of {}", PROGRAMS.join(", "))),
+    })
+    .map_err(|reason| match is_corrupt() {
         Ok(true) => fail(CORRUPT.to_owned()),
-        _ => fail(format!("cannot mount {}: {error}", root.file_system)),
-    })?;
-    if program(Path::new(MOUNTED)).is_none() {
-        return Err(fail(format!("it has none of {}", PROGRAMS.join(", "))));
-    }
-    Ok(())
+        _ => fail(reason),
+    })
 }
 
 /// Whether dm-verity has met a corrupt block of the root.
