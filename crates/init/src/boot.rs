@@ -3,7 +3,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use bedstone_sys::{dm, uevent};
+use bedstone_sys::uevent;
 use rustix::mount::MountFlags;
 
 use crate::console::Console;
@@ -91,12 +91,11 @@ impl Start {
         self.done("filled");
 
         // Errors above may be another's fault; a corrupt block is the slot's.
-        let control = dm::Control::open().map_err(Error::io("open", "/dev/mapper/control"))?;
-        if watcher::is_corrupt(&control)? {
+        if root::is_corrupt()? {
             return Err(Error::Root {
                 slot: running.slot,
                 device: partition.path.display().to_string(),
-                reason: "a block differs from what is signed".to_owned(),
+                reason: root::CORRUPT.to_owned(),
             });
         }
         let hash = parameters.root.hash.to_string();

@@ -36,7 +36,7 @@ pub(crate) enum State {
     Created,
     /// Mounted after a check had repaired it.
     Repaired,
-    /// Left untouched for the reason given; a file system in memory takes its place.
+    /// Set aside for the reason given, with all that is on it; a file system in memory takes its place.
     Volatile(String),
 }
 
@@ -57,7 +57,9 @@ impl Data {
         match opened {
             Ok(state) => data.state = state,
             Err(error) => {
-                console.error(format!("data partition left untouched: {error}"));
+                console.error(format!(
+                    "data partition set aside, with all that is on it: {error}"
+                ));
                 console.error("going on without it: what is changed now is lost at the next start");
                 mounts::memory(MOUNTED)?;
                 data.state = State::Volatile(error.to_string());
@@ -153,7 +155,7 @@ fn mount_checked(device: &Path, errors: bool, console: &Console) -> Result<State
         device.display()
     ));
     let ended = tool::run("/sbin/e2fsck", &["-p", &device.to_string_lossy()])?;
-    console.warn(format!("e2fsck: {}", ended.last_line));
+    console.warn(format!("e2fsck: {}", ended.said));
     // Bit 0: errors corrected; bit 1: and a restart is advised, which concerns mounted file systems (e2fsck(8)).
     if ended.status.is_none_or(|status| status & !3 != 0) {
         return Err(ended.error("e2fsck -p"));

@@ -16,6 +16,9 @@ use crate::slot::Slot;
 pub(crate) const NAME: &str = "root";
 pub(crate) const MOUNTED: &str = "/sysroot";
 
+/// What is said of a root of which a corrupt block has been read.
+pub(crate) const CORRUPT: &str = "a block differs from what is signed";
+
 /// The programs that a root file system may start with.
 pub(crate) const PROGRAMS: [&str; 2] = ["/sbin/init", "/lib/systemd/systemd"];
 
@@ -77,11 +80,22 @@ pub(crate) fn mount(
         MountFlags::RDONLY,
         options,
     )
-    .map_err(|error| fail(format!("cannot mount {}: {error}", root.file_system)))?;
-    if program(Path::new(MOUNTED)).is_none() {
-        return Err(fail(format!("it has none of {}", PROGRAMS.join(", "))));
-    }
-    Ok(())
+    .map_err(|error| format!("cannot mount {}: {error}", root.file_system))
+    .and_then(|()| match program(Path::new(MOUNTED)) {
+        Some(_) => Ok(()),
+        None => Err(format!("it has none of {}", PROGRAMS.join(", "))),
+    })
+    .map_err(|reason| match is_corrupt() {
+        Ok(true) => fail(CORRUPT.to_owned()),
+        _ => fail(reason),
+    })
+}
+
+/// Whether dm-verity has met a corrupt block of the root.
+pub(crate) fn is_corrupt() -> Result<bool> {
+    let status = dm::Control::open().and_then(|control| control.status(NAME));
+    let status = status.map_err(Error::io("ask", "/dev/mapper/control"))?;
+    Ok(status.starts_with('C'))
 }
 
 /// The program to start in the root at `root`: the first of [`PROGRAMS`] that can be read to its end.

@@ -15,8 +15,8 @@ pub(crate) const NAME: &str = "bedstone-tool";
 pub(crate) struct Ended {
     /// Its exit status; nothing when a signal ended it.
     pub(crate) status: Option<i32>,
-    /// What it said last, on either output.
-    pub(crate) last_line: String,
+    /// What it said last on its standard error, or else on its standard output: up to three lines, joined.
+    pub(crate) said: String,
 }
 
 /// Runs `program` in the verified root; returns how it ended.
@@ -33,17 +33,23 @@ pub(crate) fn run(program: &str, arguments: &[&str]) -> Result<Ended> {
         .stdin(Stdio::null())
         .output()
         .map_err(Error::io("run", program))?;
-    let line = |bytes: &[u8]| {
-        let text = String::from_utf8_lossy(bytes).into_owned();
-        let last = text.lines().rev().find(|line| !line.trim().is_empty());
-        last.map(|line| line.trim().to_owned())
-    };
+    let said = [&output.stderr, &output.stdout].map(|bytes| last_lines(bytes));
     Ok(Ended {
         status: output.status.code(),
-        last_line: line(&output.stderr)
-            .or_else(|| line(&output.stdout))
+        said: said
+            .into_iter()
+            .find(|text| !text.is_empty())
             .unwrap_or_default(),
     })
+}
+
+/// The last three lines that are not blank.
+fn last_lines(output: &[u8]) -> String {
+    let text = String::from_utf8_lossy(output);
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let mut last: Vec<&str> = lines.rev().take(3).collect();
+    last.reverse();
+    last.join("; ")
 }
 
 /// Runs `program` and fails unless it succeeds.
@@ -58,8 +64,8 @@ pub(crate) fn succeed(program: &str, arguments: &[&str]) -> Result<()> {
 impl Ended {
     pub(crate) fn error(&self, program: &str) -> Error {
         let outcome = match self.status {
-            Some(status) => format!("ended with status {status}: {}", self.last_line),
-            None => format!("was ended by a signal: {}", self.last_line),
+            Some(status) => format!("ended with status {status}: {}", self.said),
+            None => format!("was ended by a signal: {}", self.said),
         };
         Error::Tool {
             program: program.to_owned(),
@@ -78,8 +84,26 @@ pub(crate) fn main(mut arguments: impl Iterator<Item = OsString>) {
         Ok(()) => Command::new(&program).args(arguments).exec(),
         Err(error) => error.into(),
     };
-    // Read by `run` as the last line.
+    // Read by `run`.
     let text = format!("cannot run `{}`: {error}\n", program.display());
     let _ = rustix::io::write(rustix::stdio::stderr(), text.as_bytes());
     std::process::abort();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_what_was_said_last() {
+        let said = last_lines(b"one\n\n two \nthree\n\tfour\n\n");
+        assert_eq!(said, "two; three; four");
+        assert_eq!(last_lines(b"\n"), "");
+        let ended = Ended {
+            status: Some(4),
+            said,
+        };
+        let text = ended.error("e2fsck -p").to_string();
+        assert_eq!(text, "`e2fsck -p` ended with status 4: two; three; four");
+    }
 }

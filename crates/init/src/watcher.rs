@@ -15,8 +15,8 @@ use std::thread;
 use std::time::Duration;
 
 use bedstone_disk::gpt::Table;
+use bedstone_sys::machine;
 use bedstone_sys::uevent::{Socket, Uevent};
-use bedstone_sys::{dm, machine};
 use rustix::event::{PollFd, PollFlags};
 
 use crate::console::Console;
@@ -198,8 +198,7 @@ impl Watch {
     fn wait_for_corruption(&self, events: &Socket) -> Result<String> {
         loop {
             // What happened before the socket was there, or when it overflowed, shows in the device's state.
-            let control = dm::Control::open().map_err(Error::io("open", "/dev/mapper/control"))?;
-            if is_corrupt(&control)? {
+            if root::is_corrupt()? {
                 return Ok(format!(
                     "the root file system on {} is corrupt",
                     self.device
@@ -231,14 +230,6 @@ impl Watch {
         let kind = if kind == "0" { "data" } else { "hash" };
         Some(format!("{kind} block {number}"))
     }
-}
-
-/// Whether dm-verity has met a corrupt block of the root.
-pub(crate) fn is_corrupt(control: &dm::Control) -> Result<bool> {
-    let status = control
-        .status(root::NAME)
-        .map_err(Error::io("ask", "/dev/mapper/root"))?;
-    Ok(status.starts_with('C'))
 }
 
 /// Keeps a failure on the data partition.
