@@ -26,8 +26,6 @@ pub(crate) struct Context {
     pub(crate) reporter: Reporter,
     /// Whether results are printed as JSON.
     pub(crate) json: bool,
-    /// Whether standard output may carry colours.
-    pub(crate) color: bool,
     /// Whether the network is off limits.
     pub(crate) offline: bool,
     /// Parallel jobs.
@@ -59,7 +57,6 @@ impl Context {
         Self {
             reporter,
             json: global.json,
-            color: color_on(std::io::stdout().is_terminal()),
             offline: global.offline,
             jobs: global.jobs.map_or_else(
                 || std::thread::available_parallelism().map_or(1, usize::from),
@@ -88,7 +85,7 @@ impl Context {
     }
 
     /// The development keys: `$XDG_DATA_HOME/bedstone/keys`.
-    pub(crate) fn keys_directory(&self) -> Result<PathBuf> {
+    pub(crate) fn keys_directory() -> Result<PathBuf> {
         Ok(user_directory("XDG_DATA_HOME", ".local/share")?.join("bedstone/keys"))
     }
 

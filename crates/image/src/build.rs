@@ -10,6 +10,7 @@ mod kernel;
 mod root;
 mod steps;
 
+use std::fmt::Write as _;
 use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -229,11 +230,7 @@ pub fn build(build: &Build<'_>) -> Result<Built> {
         root: record::Root {
             file_system: root.file_system.to_owned(),
             hash: arguments.hash,
-            salt: arguments
-                .salt
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect(),
+            salt: hex(&arguments.salt),
             data_blocks: arguments.data_blocks,
             hash_offset: arguments.hash_offset,
             uuid: arguments.uuid.to_string(),
@@ -348,6 +345,13 @@ impl Output<'_> {
         });
         Ok(())
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 fn remove(path: &Path) -> Result<()> {

@@ -107,7 +107,7 @@ fn keep_epoch(lock: &mut Lock, previous: &Lock) {
         && lock.boot == previous.boot;
     if same {
         lock.epoch = previous.epoch;
-        lock.sources = previous.sources.clone();
+        lock.sources.clone_from(&previous.sources);
     }
 }
 
@@ -197,14 +197,13 @@ fn boot_packages(universe: &Universe) -> Result<Vec<Locked>> {
     BOOT_PACKAGES
         .iter()
         .map(|name| {
-            let package =
-                universe
-                    .versions(name, None)
-                    .next()
-                    .ok_or_else(|| Error::NoBootPackage {
-                        package: name,
-                        source_name: archives::BOOT,
-                    })?;
+            let package = universe
+                .versions(name, None)
+                .next()
+                .ok_or(Error::NoBootPackage {
+                    package: name,
+                    source_name: archives::BOOT,
+                })?;
             Ok(Locked::new(package)?)
         })
         .collect()

@@ -143,6 +143,11 @@ pub struct Step {
 impl ImageRecord {
     /// Reads `image.json` of the output directory `directory`.
     pub fn read(directory: &Path) -> Result<Self> {
+        /// Read first, so that a newer file is refused for its version and not for what it lacks.
+        #[derive(Deserialize)]
+        struct Head {
+            version: u32,
+        }
         let path = directory.join(FILE_NAME);
         let text = fs::read(&path).map_err(|source| Error::NoRecord {
             directory: directory.to_path_buf(),
@@ -152,11 +157,6 @@ impl ImageRecord {
             path: path.clone(),
             source,
         };
-        /// Read first, so that a newer file is refused for its version and not for what it lacks.
-        #[derive(Deserialize)]
-        struct Head {
-            version: u32,
-        }
         let head: Head = serde_json::from_slice(&text).map_err(refused)?;
         if head.version != VERSION {
             return Err(Error::RecordVersion {

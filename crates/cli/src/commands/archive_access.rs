@@ -86,7 +86,6 @@ pub(crate) fn refuse(error: bedstone_image::Error) -> Failure {
         ImageError::Interrupted | ImageError::Deb(DebError::Interrupted) => {
             (Kind::Interrupted, None)
         }
-        ImageError::Deb(DebError::Unsatisfiable(_)) => (Kind::Input, None),
         ImageError::Deb(DebError::Offline { .. }) => (
             Kind::Failed,
             Some("run the same command once without --offline"),
@@ -97,7 +96,9 @@ pub(crate) fn refuse(error: bedstone_image::Error) -> Failure {
                 "take its successor with `bedstone lock --upgrade PKG`, or point the manifest at an archive that keeps old packages",
             ),
         ),
-        ImageError::UnknownPackage(_) | ImageError::Pin { .. } => (Kind::Input, None),
+        ImageError::Deb(DebError::Unsatisfiable(_))
+        | ImageError::UnknownPackage(_)
+        | ImageError::Pin { .. } => (Kind::Input, None),
         _ => (Kind::Failed, None),
     };
     let failure = Failure::caused_by(kind, error);

@@ -143,7 +143,7 @@ fn uris(archives: &Archives, product: &Product, origin: &str, filename: &str) ->
 fn keys(arguments: &BuildArgs, manifest: &Manifest, context: &Context) -> Result<Keys> {
     let directory = match &arguments.keys {
         Some(directory) => directory.clone(),
-        None => context.keys_directory()?,
+        None => Context::keys_directory()?,
     };
     let fail = |error: bedstone_evidence::Error| {
         Failure::caused_by(Kind::Failed, error)

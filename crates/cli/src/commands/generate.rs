@@ -1,3 +1,4 @@
+use std::fmt::Write as _;
 use std::path::Path;
 
 use bedstone_store::atomic;
@@ -47,14 +48,11 @@ fn document(command: &Command, directory: &Path, reference: &mut String) -> Resu
         .map_err(|error| Failure::caused_by(Kind::Failed, error))?;
     atomic::write(directory.join(format!("{name}.1")), &page)?;
     let help = command.clone().term_width(100).render_long_help();
-    reference.push_str(&format!(
-        "\n## {}\n\n```text\n{}```\n",
-        name.replace('-', " "),
-        help.to_string()
-            .lines()
-            .map(|line| format!("{}\n", line.trim_end()))
-            .collect::<String>()
-    ));
+    let _ = writeln!(reference, "\n## {}\n\n```text", name.replace('-', " "));
+    for line in help.to_string().lines() {
+        let _ = writeln!(reference, "{}", line.trim_end());
+    }
+    reference.push_str("```\n");
     command
         .get_subcommands()
         .try_for_each(|child| document(child, directory, reference))
