@@ -128,7 +128,7 @@ impl Console {
     pub fn expect(&self, pattern: impl Into<Pattern>, limit: Duration) -> Result<Match> {
         let pattern = pattern.into();
         let mut resume = 0;
-        let what = format!("{pattern:?}");
+        let what = pattern.to_string();
         self.wait(&what, limit, |transcript| {
             transcript.find(&pattern, &mut resume)
         })

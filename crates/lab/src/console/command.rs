@@ -86,7 +86,8 @@ impl Console {
 
     /// Runs a command in the shell that listens on the console, and gives its output and exit status.
     ///
-    /// The command is any shell text and runs in a `sh` of its own without input. Both ways are coded in base64, the
+    /// The command is any shell text and runs in a `sh` of its own without input; it ends when all its processes have
+    /// closed their output, so that one left behind must write elsewhere. Both ways are coded in base64, the
     /// output with its SHA-256, so that echo, line editing, other messages and wrapping do no harm: kernel messages are
     /// cut out, anything else makes the guest send the output again. Needs `base64`, `sha256sum`, `tr` and `cut` there.
     ///
@@ -106,7 +107,7 @@ impl Console {
                 Pattern::text(format!("@{nonce}@more@")),
                 limit.saturating_sub(begun.elapsed()),
             )?;
-            variable = "BC=$BC";
+            variable = "BC=${BC}";
         }
         self.send(format!(" {variable}{last}; {RUN}; ").as_bytes())?;
         for _ in 0..TRIES {
