@@ -25,7 +25,15 @@ fn config(words: &str, until: Until) -> RunConfig {
 
 fn go(work: &Work, config: RunConfig, reporter: &Reporter) -> RunReport {
     let interrupt = Arc::new(AtomicBool::new(false));
-    run(&work.tools, config, work.path(), reporter, &interrupt, None).unwrap()
+    run(
+        &work.tools,
+        &config,
+        work.path(),
+        reporter,
+        &interrupt,
+        None,
+    )
+    .unwrap()
 }
 
 #[test]
@@ -65,7 +73,7 @@ fn a_prompt_that_does_not_come() {
     let endless = config("", Until::PowerOff);
     let report = run(
         &work.tools,
-        endless,
+        &endless,
         work.path(),
         &Reporter::quiet(),
         &interrupt,
@@ -99,7 +107,7 @@ fn with_a_person() {
     let config = config("", Until::PowerOff);
     let report = run(
         &work.tools,
-        config,
+        &config,
         work.path(),
         &Reporter::quiet(),
         &interrupt,
