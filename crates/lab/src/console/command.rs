@@ -65,7 +65,9 @@ impl Console {
         let begun = Instant::now();
         loop {
             let nonce = self.nonce();
-            self.send_line(&format!(" printf '\\n@%s@%s@\\n' {nonce} ready"))?;
+            // Without quotes: whatever part of it gets lost, the rest is a line of its own.
+            let asked = nonce.replace('-', "-${NONE}");
+            self.send_line(&format!(" echo @{asked}@ready@"))?;
             let left = limit.saturating_sub(begun.elapsed());
             let answer = Pattern::text(format!("@{nonce}@ready@")).or("Login incorrect".into());
             match self.expect(answer, left.min(PATIENCE)) {

@@ -55,7 +55,8 @@ fn a_whole_life() {
         (output.text().as_str(), output.status),
         ("out\nerr \"$HOME\" \\n", 3)
     );
-    let all: String = (1..256).map(|byte| format!("\\{byte:03o}")).collect();
+    let all: Vec<String> = (1..256).map(|byte| format!("\\{byte:03o}")).collect();
+    let all = all.concat();
     let output = console
         .run(&format!("head -c 1 /dev/zero; printf '{all}'"), COMMAND)
         .unwrap();
@@ -143,7 +144,7 @@ fn a_whole_life() {
     drop(machine);
     assert_eq!(
         Digest::of(&fs::read(&disk).unwrap()),
-        Digest::of(&[7; 1 << 20])
+        Digest::of(&vec![7; 1 << 20])
     );
     assert!(fs::read_dir(work.path().join("tpm")).unwrap().count() > 0);
     let log = fs::read_to_string(log).unwrap();
