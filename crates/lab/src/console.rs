@@ -83,7 +83,7 @@ struct State {
 impl Console {
     /// Takes over a connection to a machine that went on at `origin`.
     ///
-    /// Its text goes to the file `log`, each line with the seconds from `origin`. Waiting ends early once `interrupt`
+    /// Its text is appended to the file `log`, each line with the seconds from `origin`. Waiting ends early once `interrupt`
     /// is true.
     pub fn new(
         stream: UnixStream,
@@ -91,7 +91,7 @@ impl Console {
         log: Option<&Path>,
         interrupt: Option<Arc<AtomicBool>>,
     ) -> Result<Self> {
-        let log = log.map(Log::create).transpose()?;
+        let log = log.map(Log::open).transpose()?;
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
                 transcript: Transcript::new(CAPACITY),
@@ -128,7 +128,7 @@ impl Console {
     pub fn expect(&self, pattern: impl Into<Pattern>, limit: Duration) -> Result<Match> {
         let pattern = pattern.into();
         let mut resume = 0;
-        let what = format!("{pattern:?}");
+        let what = pattern.to_string();
         self.wait(&what, limit, |transcript| {
             transcript.find(&pattern, &mut resume)
         })
@@ -320,8 +320,12 @@ struct Log {
 }
 
 impl Log {
-    fn create(path: &Path) -> Result<Self> {
-        let file = File::create(path).map_err(Error::io("create", path))?;
+    fn open(path: &Path) -> Result<Self> {
+        let file = File::options()
+            .append(true)
+            .create(true)
+            .open(path)
+            .map_err(Error::io("open", path))?;
         Ok(Self {
             file,
             path: path.to_path_buf(),

@@ -10,7 +10,9 @@ mod arguments;
 mod config;
 mod directory;
 mod discover;
+mod drives;
 mod machine;
+mod state;
 mod tpm;
 
 pub use accelerate::{Acceleration, Accelerator};

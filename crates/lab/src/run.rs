@@ -128,7 +128,7 @@ impl RunReport {
 /// The machine cannot be started at all. What goes wrong later is in [`RunReport::end`].
 pub fn run(
     tools: &Tools,
-    config: RunConfig,
+    config: &RunConfig,
     cache: &Path,
     reporter: &Reporter,
     interrupt: &Arc<AtomicBool>,
@@ -157,8 +157,8 @@ pub fn run(
         seen: Seen::default(),
     };
     let end = match terminal {
-        Some(terminal) => follower.attend(terminal)?,
-        None => follower.follow(&config, interrupt)?,
+        Some(Terminal { input, output }) => follower.attend(input, output)?,
+        None => follower.follow(config, interrupt)?,
     };
     let seen = follower.seen;
     let boots = machine.console()?.boots();
@@ -226,9 +226,8 @@ struct Follower<'a> {
 
 impl Follower<'_> {
     /// Hands the console to a person.
-    fn attend(&mut self, terminal: Terminal<'_>) -> Result<End> {
-        let console = self.machine.console()?;
-        let detached = console.attach(terminal.input, terminal.output)?;
+    fn attend(&mut self, input: BorrowedFd<'_>, output: &mut (dyn Write + Send)) -> Result<End> {
+        let detached = self.machine.console()?.attach(input, output)?;
         self.echo = false;
         self.drain()?;
         match detached {

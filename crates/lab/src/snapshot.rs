@@ -184,7 +184,7 @@ fn key(
         let metadata = fs::metadata(&path).map_err(Error::io("inspect", &path))?;
         add(path.as_os_str().as_bytes());
         let stamp = [
-            metadata.len() as i64,
+            metadata.len().cast_signed(),
             metadata.mtime(),
             metadata.mtime_nsec(),
         ];

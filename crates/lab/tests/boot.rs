@@ -1,5 +1,7 @@
 //! Boots real guests in QEMU: Debian's cloud kernel with a busybox initramfs, alone and behind OVMF with Secure Boot.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop")]
+
 #[path = "boot/death.rs"]
 mod death;
 #[path = "boot/guest.rs"]

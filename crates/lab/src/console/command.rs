@@ -65,7 +65,9 @@ impl Console {
         let begun = Instant::now();
         loop {
             let nonce = self.nonce();
-            self.send_line(&format!(" printf '\\n@%s@%s@\\n' {nonce} ready"))?;
+            // Without quotes: whatever part of it gets lost, the rest is a line of its own.
+            let asked = nonce.replace('-', "-${NONE}");
+            self.send_line(&format!(" echo @{asked}@ready@"))?;
             let left = limit.saturating_sub(begun.elapsed());
             let answer = Pattern::text(format!("@{nonce}@ready@")).or("Login incorrect".into());
             match self.expect(answer, left.min(PATIENCE)) {
@@ -86,7 +88,8 @@ impl Console {
 
     /// Runs a command in the shell that listens on the console, and gives its output and exit status.
     ///
-    /// The command is any shell text and runs in a `sh` of its own without input. Both ways are coded in base64, the
+    /// The command is any shell text and runs in a `sh` of its own without input; it ends when all its processes have
+    /// closed their output, so that one left behind must write elsewhere. Both ways are coded in base64, the
     /// output with its SHA-256, so that echo, line editing, other messages and wrapping do no harm: kernel messages are
     /// cut out, anything else makes the guest send the output again. Needs `base64`, `sha256sum`, `tr` and `cut` there.
     ///
@@ -106,7 +109,7 @@ impl Console {
                 Pattern::text(format!("@{nonce}@more@")),
                 limit.saturating_sub(begun.elapsed()),
             )?;
-            variable = "BC=$BC";
+            variable = "BC=${BC}";
         }
         self.send(format!(" {variable}{last}; {RUN}; ").as_bytes())?;
         for _ in 0..TRIES {

@@ -1,3 +1,5 @@
+use std::fmt;
+
 /// What to look for on a console: texts and globs, of which the first one in the output counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern {
@@ -85,6 +87,22 @@ impl Pattern {
                 Alternative::Glob(_) => line,
             });
         text.max().unwrap_or(0).min(all)
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, alternative) in self.alternatives.iter().enumerate() {
+            if index > 0 {
+                f.write_str(" or ")?;
+            }
+            let text = match alternative {
+                Alternative::Text(text) => text.clone(),
+                Alternative::Glob(pieces) => pieces.join(&b'*'),
+            };
+            write!(f, "`{}`", String::from_utf8_lossy(&text).escape_debug())?;
+        }
+        Ok(())
     }
 }
 
@@ -180,6 +198,12 @@ mod tests {
         );
         assert_eq!(captures("plain", "some plain text"), Some(vec![]));
         assert_eq!(captures("*", "\n"), Some(vec![String::new()]));
+    }
+
+    #[test]
+    fn is_told_as_it_was_written() {
+        let pattern = Pattern::glob("* login: ").or("a\n".into());
+        assert_eq!(pattern.to_string(), "`* login: ` or `a\\n`");
     }
 
     #[test]

@@ -28,37 +28,55 @@ impl Stripper {
     /// Appends the text of `bytes` to `text`.
     pub fn push(&mut self, bytes: &[u8], text: &mut Vec<u8>) {
         for &byte in bytes {
-            self.state = match (self.state, byte) {
-                (State::Text, 0x1b) => State::Escape,
-                (State::Text, _) => {
-                    if byte == b'\n' || byte == b'\t' || (byte >= b' ' && byte != 0x7f) {
+            // A line end inside a sequence means that the sequence was cut off; the text goes on.
+            if byte == b'\n' {
+                text.push(byte);
+                self.state = State::Text;
+                continue;
+            }
+            self.state = match self.state {
+                State::Text => match byte {
+                    0x1b => State::Escape,
+                    b'\t' | b' '..=b'~' | 0x80.. => {
                         text.push(byte);
+                        State::Text
                     }
-                    State::Text
-                }
-                // A line end inside a sequence means that the sequence was cut off; the text goes on.
-                (_, b'\n') => {
-                    text.push(byte);
-                    State::Text
-                }
-                (State::Escape, b'[') => State::Control,
-                (State::Escape, b']' | b'P' | b'X' | b'^' | b'_') => State::String,
-                (State::Escape | State::Intermediate, b' '..=b'/') => State::Intermediate,
-                (State::Escape | State::Control | State::Intermediate, 0x1b) => State::Escape,
-                // A string that was never ended, and the next sequence.
-                (State::StringEscape, b'[') => State::Control,
-                (State::Control, b'H' | b'f') => {
-                    if text.last().is_some_and(|last| *last != b'\n') {
-                        text.push(b'\n');
+                    _ => State::Text,
+                },
+                State::Escape => match byte {
+                    b'[' => State::Control,
+                    b']' | b'P' | b'X' | b'^' | b'_' => State::String,
+                    b' '..=b'/' => State::Intermediate,
+                    0x1b => State::Escape,
+                    _ => State::Text,
+                },
+                State::Intermediate => match byte {
+                    b' '..=b'/' => State::Intermediate,
+                    0x1b => State::Escape,
+                    _ => State::Text,
+                },
+                State::Control => match byte {
+                    b'H' | b'f' => {
+                        if text.last().is_some_and(|last| *last != b'\n') {
+                            text.push(b'\n');
+                        }
+                        State::Text
                     }
-                    State::Text
-                }
-                (State::Control, b'@'..=b'~') => State::Text,
-                (State::Control, _) => State::Control,
-                (State::String, 0x1b) => State::StringEscape,
-                (State::String, 0x07) => State::Text,
-                (State::String, _) => State::String,
-                (State::Escape | State::Intermediate | State::StringEscape, _) => State::Text,
+                    b'@'..=b'~' => State::Text,
+                    0x1b => State::Escape,
+                    _ => State::Control,
+                },
+                State::String => match byte {
+                    0x07 => State::Text,
+                    0x1b => State::StringEscape,
+                    _ => State::String,
+                },
+                State::StringEscape => match byte {
+                    // A string that was never ended, and the next sequence.
+                    b'[' => State::Control,
+                    0x1b => State::StringEscape,
+                    _ => State::Text,
+                },
             };
         }
     }

@@ -63,23 +63,22 @@ impl Accelerator {
             .ok()
             .and_then(|bytes| serde_json::from_slice::<Answer>(&bytes).ok())
             .filter(|answer| answer.boot == boot && answer.qemu == tools.qemu_version);
-        let accelerator = match known {
-            Some(answer) => answer.accelerator,
-            None => {
-                let accelerator = if works(tools, Self::Kvm)? {
-                    Self::Kvm
-                } else {
-                    Self::Tcg
-                };
-                let answer = Answer {
-                    boot,
-                    qemu: tools.qemu_version.clone(),
-                    accelerator,
-                };
-                let bytes = serde_json::to_vec(&answer).unwrap_or_default();
-                atomic::write(&file, &bytes)?;
-                accelerator
-            }
+        let accelerator = if let Some(answer) = known {
+            answer.accelerator
+        } else {
+            let accelerator = if works(tools, Self::Kvm)? {
+                Self::Kvm
+            } else {
+                Self::Tcg
+            };
+            let answer = Answer {
+                boot,
+                qemu: tools.qemu_version.clone(),
+                accelerator,
+            };
+            let bytes = serde_json::to_vec(&answer).unwrap_or_default();
+            atomic::write(&file, &bytes)?;
+            accelerator
         };
         if wanted == Acceleration::Kvm && accelerator != Self::Kvm {
             return Err(Error::Acceleration("kvm"));

@@ -85,7 +85,13 @@ pub(crate) fn arguments(config: &QemuConfig, wiring: &Wiring) -> Vec<OsString> {
     for (index, disk) in wiring.disks.iter().enumerate() {
         let options = format!("if=none,id=disk{index},{},discard=unmap,file=", drive(disk));
         all.file("-drive", &options, &disk.path);
-        let boot = if index == 0 { ",bootindex=0" } else { "" };
+        // A kernel given directly takes the first place itself.
+        let firmware = matches!(config.firmware, Firmware::Ovmf { .. });
+        let boot = if index == 0 && firmware {
+            ",bootindex=0"
+        } else {
+            ""
+        };
         all.add([
             "-device",
             &format!("virtio-blk-pci,drive=disk{index},serial=disk{index}{boot}"),

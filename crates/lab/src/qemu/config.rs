@@ -23,7 +23,7 @@ pub struct QemuConfig {
     pub watchdog: bool,
     /// Its network.
     pub network: Network,
-    /// Where the console's text is logged, each line with its time.
+    /// Where the console's text is logged, each line with its time from power on; begun anew for each [`super::Qemu`].
     pub console_log: Option<PathBuf>,
 }
 

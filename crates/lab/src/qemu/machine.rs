@@ -1,5 +1,5 @@
 use std::fs::{self, File};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -9,22 +9,21 @@ use std::time::{Duration, Instant};
 
 use bedstone_sys::pidfd::BoundChild;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::accelerate::Accelerator;
 use super::arguments::{OpenDrive, Wiring, arguments};
-use super::config::{Access, Drive, Firmware, Format, Network, QemuConfig};
+use super::config::{Firmware, Network, QemuConfig};
 use super::directory::RunDirectory;
-use super::discover::{Tools, output};
-use super::tpm;
+use super::discover::Tools;
+use super::{drives, state, tpm};
 use crate::console::Console;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::qmp::{self, Client};
 
 /// How long QEMU may take for what involves no guest.
-const LIMIT: Duration = Duration::from_secs(20);
-const POLL: Duration = Duration::from_millis(20);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// A virtual machine.
 ///
@@ -80,21 +79,29 @@ impl Qemu {
         interrupt: Option<Arc<AtomicBool>>,
     ) -> Result<Self> {
         let directory = RunDirectory::create(tools.work())?;
+        if let Some(log) = &config.console_log {
+            File::create(log).map_err(Error::io("create", log))?;
+        }
         let code = match &config.firmware {
             Firmware::Ovmf { secure_boot, .. } => Some(tools.ovmf_code(*secure_boot)?),
             Firmware::KernelOnly { .. } => None,
         };
         let variables = match &config.firmware {
-            Firmware::Ovmf { variables, .. } => {
-                Some(open(tools, variables, &directory, "variables.qcow2")?)
-            }
+            Firmware::Ovmf { variables, .. } => Some(drives::open(
+                tools,
+                variables,
+                &directory,
+                "variables.qcow2",
+            )?),
             Firmware::KernelOnly { .. } => None,
         };
         let disks = config
             .disks
             .iter()
             .enumerate()
-            .map(|(index, disk)| open(tools, disk, &directory, &format!("disk{index}.qcow2")))
+            .map(|(index, disk)| {
+                drives::open(tools, disk, &directory, &format!("disk{index}.qcow2"))
+            })
             .collect::<Result<_>>()?;
         let tpm = config
             .tpm
@@ -198,52 +205,10 @@ impl Qemu {
     }
 
     /// Stops the machine, writes all its state but the drives' to `file`, and switches it off.
-    pub fn save_state(&mut self, file: &Path, limit: Duration) -> Result<()> {
+    pub(crate) fn save_state(&mut self, file: &Path, limit: Duration) -> Result<()> {
         let target = File::create(file).map_err(Error::io("create", file))?;
-        let begun = Instant::now();
-        let program = self.tools.qemu.clone();
-        let life = self.life_mut()?;
-        life.qmp.execute("stop", Value::Null, LIMIT)?;
-        // The default is meant for networks.
-        let fast = json!({ "max-bandwidth": 1_u64 << 40 });
-        life.qmp.execute("migrate-set-parameters", fast, LIMIT)?;
-        life.qmp.give_file("state", target.as_fd(), LIMIT)?;
-        life.qmp
-            .execute("migrate", json!({ "uri": "fd:state" }), LIMIT)?;
-        loop {
-            let answer = life.qmp.execute("query-migrate", Value::Null, LIMIT)?;
-            match answer.get("status").and_then(Value::as_str) {
-                Some("completed") => break,
-                Some("failed" | "cancelled") => {
-                    return Err(Error::Strange {
-                        program: "migrate".into(),
-                        answer: answer.to_string(),
-                    });
-                }
-                _ if begun.elapsed() > limit => {
-                    return Err(Error::Timeout {
-                        what: "the saved state".into(),
-                        limit,
-                        tail: life.console.tail(),
-                    });
-                }
-                _ => std::thread::sleep(POLL),
-            }
-        }
-        // Ends in order, so that the drives' files are complete.
-        life.qmp.execute("quit", Value::Null, LIMIT)?;
-        if life
-            .qemu
-            .wait_for(LIMIT)
-            .map_err(Error::io("wait for", &program))?
-            .is_none()
-        {
-            return Err(Error::Timeout {
-                what: "QEMU's end".into(),
-                limit: LIMIT,
-                tail: String::new(),
-            });
-        }
+        state::save(&mut self.life_mut()?.qmp, &target, limit)?;
+        self.wait_off(LIMIT)?;
         self.power_off()
     }
 
@@ -338,7 +303,7 @@ impl Qemu {
             }
         };
         if incoming.is_some() {
-            resume(&mut qmp)?;
+            state::resume(&mut qmp)?;
         }
         Ok(Life {
             qmp,
@@ -376,63 +341,6 @@ impl Device for Qemu {
     fn console(&mut self) -> Result<&mut Console> {
         Ok(&mut self.life_mut()?.console)
     }
-}
-
-/// Waits until a saved state is loaded, and lets the machine run.
-fn resume(qmp: &mut Client) -> Result<()> {
-    let begun = Instant::now();
-    loop {
-        match qmp.status(LIMIT)?.as_str() {
-            "inmigrate" if begun.elapsed() < LIMIT => std::thread::sleep(POLL),
-            "inmigrate" => {
-                return Err(qmp::Error::Timeout {
-                    what: "the saved state".into(),
-                    limit: LIMIT,
-                }
-                .into());
-            }
-            _ => break,
-        }
-    }
-    qmp.execute("cont", Value::Null, LIMIT)?;
-    Ok(())
-}
-
-/// The file that QEMU opens for `drive`; overlays without a place of their own go to `directory` under `name`.
-fn open(tools: &Tools, drive: &Drive, directory: &RunDirectory, name: &str) -> Result<OpenDrive> {
-    let path = fs::canonicalize(&drive.path).map_err(Error::io("find", &drive.path))?;
-    let (overlay, temporary) = match &drive.access {
-        Access::Writable => {
-            return Ok(OpenDrive {
-                path,
-                format: drive.format,
-                temporary: false,
-            });
-        }
-        Access::Discard => (directory.path().join(name), true),
-        Access::Overlay(overlay) => (overlay.clone(), false),
-    };
-    if !overlay.exists() {
-        let mut command = Command::new(&tools.qemu_img);
-        command
-            .args([
-                "create",
-                "-q",
-                "-f",
-                "qcow2",
-                "-F",
-                drive.format.name(),
-                "-b",
-            ])
-            .arg(&path)
-            .arg(&overlay);
-        output(command, directory.path())?;
-    }
-    Ok(OpenDrive {
-        path: fs::canonicalize(&overlay).map_err(Error::io("find", &overlay))?,
-        format: Format::Qcow2,
-        temporary,
-    })
 }
 
 /// The host's port in QEMU's `  TCP[HOST_FORWARD]  12  127.0.0.1 42127  10.0.2.15  22  0  0`.

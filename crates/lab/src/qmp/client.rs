@@ -155,7 +155,8 @@ impl Client {
         self.quiet_human("savevm", tag, limit)
     }
 
-    /// Goes back to what [`Client::save_snapshot`] saved under `tag`.
+    /// Goes back to what [`Client::save_snapshot`] saved under `tag`. Where that fails the machine stands still, because it
+    /// may be half the one and half the other.
     pub fn load_snapshot(&mut self, tag: &str, limit: Duration) -> Result<(), Error> {
         self.quiet_human("loadvm", tag, limit)
     }

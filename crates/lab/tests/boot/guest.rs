@@ -12,7 +12,7 @@ use bedstone_store::{FileLock, Mode};
 pub(crate) const BOOT: Duration = Duration::from_secs(240);
 /// Long enough for a command then.
 pub(crate) const COMMAND: Duration = Duration::from_secs(60);
-/// Root's password in the guest.
+/// Root's password in the guest; `INIT` has it as `openssl passwd -5` codes it.
 pub(crate) const PASSWORD: &str = "very secret";
 
 const META_PACKAGE: &str = "linux-image-cloud-amd64";
@@ -23,9 +23,12 @@ mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
 mkdir -p /etc /root /tmp
 hostname guest
+for module in virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk; do
+    insmod /modules/$module.ko
+done
 ip link set lo up
 echo 'root:x:0:0:root:/root:/bin/sh' > /etc/passwd
-echo "root:$(cryptpw -m sha256 -S saltsalt 'very secret'):1::::::" > /etc/shadow
+echo 'root:$5$saltsalt$ycP6lxnNqE14aEjFqPPnNsZXvbsVo/c/4Oykr.mYwtB:1::::::' > /etc/shadow
 echo 'bedstone-init: slot a, root 0123456789abcdef verified (erofs), data none, 0.1 s' > /dev/kmsg
 for word in $(cat /proc/cmdline); do
     [ "$word" = lab.shell ] && while :; do setsid cttyhack sh; done
@@ -163,8 +166,12 @@ fn fetch_kernel(cache: &Path, kernel: &Path) {
         "apt-get",
         &["download", "-qq", package],
     );
-    let script = "dpkg-deb --fsys-tarfile ./*.deb | tar -x --wildcards './boot/vmlinuz-*' && mv boot/vmlinuz-* vmlinuz";
+    let script = "dpkg-deb --fsys-tarfile ./*.deb | \
+        tar -x --wildcards './boot/vmlinuz-*' '*/drivers/virtio/*.ko' '*/virtio_blk.ko' && \
+        mkdir modules && find lib -name '*.ko' -exec mv {} modules/ ';' && \
+        mv boot/vmlinuz-* vmlinuz";
     tool("dpkg", download.path(), "sh", &["-c", script]);
+    fs::rename(download.path().join("modules"), cache.join("modules")).unwrap();
     fs::rename(download.path().join("vmlinuz"), kernel).unwrap();
 }
 
@@ -175,6 +182,13 @@ fn make_initrd(cache: &Path, initrd: &Path) {
     }
     fs::copy("/bin/busybox", tree.path().join("bin/busybox"))
         .expect("apt-get install busybox-static");
+    let to = tree.path().join("modules");
+    tool(
+        "coreutils",
+        cache,
+        "cp",
+        &["-r", "modules", to.to_str().unwrap()],
+    );
     let init = tree.path().join("init");
     fs::write(&init, INIT).unwrap();
     fs::set_permissions(&init, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();

@@ -23,9 +23,17 @@ fn config(words: &str, until: Until) -> RunConfig {
     }
 }
 
-fn go(work: &Work, config: RunConfig, reporter: &Reporter) -> RunReport {
+fn go(work: &Work, config: &RunConfig, reporter: &Reporter) -> RunReport {
     let interrupt = Arc::new(AtomicBool::new(false));
-    run(&work.tools, config, work.path(), reporter, &interrupt, None).unwrap()
+    run(
+        &work.tools,
+        &config,
+        work.path(),
+        reporter,
+        &interrupt,
+        None,
+    )
+    .unwrap()
 }
 
 #[test]
@@ -33,7 +41,7 @@ fn to_the_login_prompt() {
     let work = Work::new();
     let events = work.path().join("events");
     let reporter = Reporter::new(JsonLines::new(File::create(&events).unwrap()));
-    let report = go(&work, config("", Until::Login), &reporter);
+    let report = go(&work, &config("", Until::Login), &reporter);
     assert_eq!(report.end, End::Login);
     let json = serde_json::to_value(&report).unwrap();
     eprintln!("{json:#}");
@@ -54,7 +62,7 @@ fn a_prompt_that_does_not_come() {
         limit: Duration::from_millis(500),
         ..config("", Until::Login)
     };
-    let report = go(&work, late, &Reporter::quiet());
+    let report = go(&work, &late, &Reporter::quiet());
     assert!(matches!(report.end, End::Timeout { .. }) && !report.is_success());
     let interrupt = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&interrupt);
@@ -65,7 +73,7 @@ fn a_prompt_that_does_not_come() {
     let endless = config("", Until::PowerOff);
     let report = run(
         &work.tools,
-        endless,
+        &endless,
         work.path(),
         &Reporter::quiet(),
         &interrupt,
@@ -99,7 +107,7 @@ fn with_a_person() {
     let config = config("", Until::PowerOff);
     let report = run(
         &work.tools,
-        config,
+        &config,
         work.path(),
         &Reporter::quiet(),
         &interrupt,

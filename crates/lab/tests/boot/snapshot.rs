@@ -94,6 +94,12 @@ fn starts_booted_machines_beside_each_other() {
             .unwrap();
         assert_eq!(tpm.text(), "2");
     }
+    // A machine that never started its firmware can be reset all the same.
+    machines[0].reset().unwrap();
+    let console = machines[0].console().unwrap();
+    console.expect("Linux version", BOOT).unwrap();
+    console.wait_for_shell(BOOT).unwrap();
+    assert_eq!(console.run("cat /tmp/file", COMMAND).unwrap().status, 1);
     drop(machines);
 
     // Another image makes another snapshot; the old one goes once nobody uses it.
