@@ -124,7 +124,8 @@ mod tests {
     fn decisions_do_not_show_where_the_manifest_lies() {
         let decided = |directory: &str| {
             let layers = [LayerName::File(Path::new(directory).join("product.toml"))];
-            let text = "[product]\nname = \"p\"\nversion = \"1\"\n[packages]\ninstall = [\"nginx\"]\n";
+            let text =
+                "[product]\nname = \"p\"\nversion = \"1\"\n[packages]\ninstall = [\"nginx\"]\n";
             Product::load(
                 &layers,
                 &Catalog::embedded(),
