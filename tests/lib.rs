@@ -1,1 +1,5 @@
 //! Fixtures.
+
+pub mod package;
+pub mod program;
+pub mod repository;

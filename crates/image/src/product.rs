@@ -52,7 +52,8 @@ impl Product {
     }
 
     /// Everything that the manifest and its profiles decide, as JSON: layers that say the same in other words give the same
-    /// text. Paths on the build machine are left out; what is at those paths is in the plan.
+    /// text. Paths on the build machine are left out; what is at those paths is in the plan. Of a layer that wants
+    /// something, the file name is left.
     pub fn decided(&self) -> String {
         let mut manifest = serde_json::json!(self.composition.manifest.with_defaults());
         let place = |value: &mut serde_json::Value, section: &str, key: &str| {
@@ -75,8 +76,67 @@ impl Product {
             table.remove("files");
             table.remove("hooks");
         }
-        let mut text = serde_json::json!({ "manifest": manifest, "plan": self.plan }).to_string();
+        let mut plan = serde_json::json!(self.plan);
+        self.forget_places(&mut plan);
+        let mut text = serde_json::json!({ "manifest": manifest, "plan": plan }).to_string();
         text.push('\n');
         text
+    }
+
+    /// Cuts directory and line off every `by` that names a layer: where a manifest lies must not show in what is built.
+    fn forget_places(&self, value: &mut serde_json::Value) {
+        use serde_json::Value;
+        match value {
+            Value::Array(items) => items.iter_mut().for_each(|item| self.forget_places(item)),
+            Value::Object(table) => {
+                if let Some(Value::String(by)) = table.get_mut("by")
+                    && let Some(name) = self.layer_file(by)
+                {
+                    *by = name;
+                }
+                table.values_mut().for_each(|item| self.forget_places(item));
+            }
+            _ => {}
+        }
+    }
+
+    /// The file name of the layer that `place`, as `file:line`, is in.
+    fn layer_file(&self, place: &str) -> Option<String> {
+        let (file, _) = place.rsplit_once(':')?;
+        self.composition
+            .layers
+            .iter()
+            .find_map(|layer| match &layer.name {
+                LayerName::File(path) if path.as_os_str() == file => {
+                    Some(path.file_name()?.to_string_lossy().into_owned())
+                }
+                _ => None,
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::customise::HostInputs;
+
+    #[test]
+    fn decisions_do_not_show_where_the_manifest_lies() {
+        let decided = |directory: &str| {
+            let layers = [LayerName::File(Path::new(directory).join("product.toml"))];
+            let text =
+                "[product]\nname = \"p\"\nversion = \"1\"\n[packages]\ninstall = [\"nginx\"]\n";
+            Product::load(
+                &layers,
+                &Catalog::embedded(),
+                &|_| Ok(text.to_owned()),
+                &HostInputs,
+            )
+            .expect("a valid manifest")
+            .decided()
+        };
+        let here = decided("here");
+        assert_eq!(here, decided("/some/where"));
+        assert!(here.contains(r#""by":"product.toml""#), "{here}");
     }
 }

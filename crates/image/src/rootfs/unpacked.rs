@@ -123,6 +123,11 @@ pub(super) fn obtain(
     Ok((load(package, &path)?, false))
 }
 
+/// A package in messages: the store's file names say nothing to people.
+fn shown(package: &Package) -> String {
+    format!("{} {}", package.name, package.version)
+}
+
 /// Reads the control data of a package without unpacking it; the second value says whether it has a preinst script.
 pub(super) fn peek(package: &Package, cache: &CacheDirs) -> Result<(Control, bool)> {
     let key = cache.key(FORMAT).add(package.digest.as_bytes()).key();
@@ -134,7 +139,7 @@ pub(super) fn peek(package: &Package, cache: &CacheDirs) -> Result<(Control, boo
         return Ok((parse(package, &text)?, preinst));
     }
     let file = File::open(&package.path).map_err(Error::io("open", &package.path))?;
-    let deb = Deb::open(package.path.display().to_string(), file)?;
+    let deb = Deb::open(shown(package), file)?;
     let stanza = String::from_utf8_lossy(deb.control().stanza()).into_owned();
     let preinst = deb.control().bytes("preinst").is_some();
     Ok((parse(package, &stanza)?, preinst))
@@ -150,7 +155,7 @@ fn parse(package: &Package, stanza: &str) -> Result<Control> {
     );
     if found != (&package.name, &package.version, &package.architecture) {
         return Err(Error::WrongPackage {
-            package: format!("{} {}", package.name, package.version),
+            package: shown(package),
             found: format!("{} {} for {}", found.0, found.1, found.2),
         });
     }
@@ -197,8 +202,9 @@ fn unpack(package: &Package, into: &Path, interrupt: &AtomicBool) -> Result<()> 
     }
     let file = File::open(&package.path).map_err(Error::io("open", &package.path))?;
     let mut reader = HashingReader::new(file);
-    let mut deb = Deb::open(package.path.display().to_string(), &mut reader)?;
+    let mut deb = Deb::open(shown(package), &mut reader)?;
     let control_files = deb.control().clone();
+    parse(package, &String::from_utf8_lossy(control_files.stanza()))?;
     let mut entries = Vec::new();
     while let Some(entry) = deb.next_entry()? {
         if interrupt.load(Ordering::Relaxed) {
@@ -214,7 +220,7 @@ fn unpack(package: &Package, into: &Path, interrupt: &AtomicBool) -> Result<()> 
     let actual = reader.finish();
     if actual != package.digest {
         return Err(Error::Store(StoreError::Mismatch {
-            what: package.path.display().to_string(),
+            what: shown(package),
             expected: package.digest,
             actual,
         }));
