@@ -60,7 +60,7 @@ pub(crate) fn run(arguments: &RunArgs, context: &Context) -> Result<()> {
     });
     let report = bedstone_lab::run(
         &tools,
-        config,
+        &config,
         &cache,
         &context.reporter,
         &context.interrupt,
