@@ -138,7 +138,9 @@ impl Rule {
         pin: Option<&str>,
         priority: Option<&str>,
     ) -> Result<Self, PreferenceDefect> {
-        let packages = packages.ok_or(PreferenceDefect::Missing("Package"))?;
+        let packages = packages
+            .filter(|list| !list.is_empty())
+            .ok_or(PreferenceDefect::Missing("Package"))?;
         let pin = pin.ok_or(PreferenceDefect::Missing("Pin"))?;
         let priority = priority.ok_or(PreferenceDefect::Missing("Pin-Priority"))?;
         let packages: Vec<String> = match packages {
@@ -272,13 +274,9 @@ fn release_terms(data: &str) -> Option<Vec<(String, String)>> {
     data.split(',')
         .map(|term| {
             let (letter, pattern) = term.trim().split_once('=')?;
+            let pattern = pattern.trim_matches(|c: char| c == '"' || c.is_whitespace());
             let known = ["a", "n", "o", "l", "c", "v"].contains(&letter);
-            (known && !pattern.is_empty()).then(|| {
-                (
-                    letter.to_owned(),
-                    pattern.trim_matches('"').trim().to_owned(),
-                )
-            })
+            (known && !pattern.is_empty()).then(|| (letter.to_owned(), pattern.to_owned()))
         })
         .collect()
 }

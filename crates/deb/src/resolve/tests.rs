@@ -241,6 +241,14 @@ fn obeys_pins() {
 fn refuses_bad_pins() {
     for (pins, expected) in [
         (
+            "Package: a\nPin: release a=\"\"\nPin-Priority: 1\n",
+            "`pins` line 1: `release a=\"\"` is not a pin: expected `version …`, `release …` or `origin …`",
+        ),
+        (
+            "Package:\nPin: version 1\nPin-Priority: 1\n",
+            "`pins` line 1: the preference has no `Package`",
+        ),
+        (
             "Package: a\nPin: version 1\n",
             "`pins` line 1: the preference has no `Pin-Priority`",
         ),
