@@ -25,15 +25,7 @@ fn config(words: &str, until: Until) -> RunConfig {
 
 fn go(work: &Work, config: &RunConfig, reporter: &Reporter) -> RunReport {
     let interrupt = Arc::new(AtomicBool::new(false));
-    run(
-        &work.tools,
-        &config,
-        work.path(),
-        reporter,
-        &interrupt,
-        None,
-    )
-    .unwrap()
+    run(&work.tools, config, work.path(), reporter, &interrupt, None).unwrap()
 }
 
 #[test]
