@@ -12,7 +12,7 @@ use bedstone_store::Store;
 use jiff::Timestamp;
 
 use crate::context::{Context, environment};
-use crate::failure::{Failure, Kind, Result};
+use crate::failure::{DISK_FULL, Failure, Kind, Result};
 
 /// Debian's key ring as the package debian-archive-keyring installs it.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
@@ -97,6 +97,7 @@ pub(crate) fn refuse(error: bedstone_image::Error) -> Failure {
                 "take its successor with `bedstone lock --upgrade PKG`, or point the manifest at an archive that keeps old packages",
             ),
         ),
+        ImageError::Deb(DebError::DiskFull { .. }) => (Kind::Failed, Some(DISK_FULL)),
         ImageError::UnknownPackage(_) | ImageError::Pin { .. } => (Kind::Input, None),
         _ => (Kind::Failed, None),
     };
