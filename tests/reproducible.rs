@@ -27,15 +27,28 @@ struct Builder {
 }
 
 impl Builder {
+    /// The layers as this builder names them: root by file names, the user by whole paths.
+    fn layers(&self, names: &[&str]) -> String {
+        let names: Vec<String> = names
+            .iter()
+            .map(|name| match self.user {
+                None => (*name).to_owned(),
+                Some(_) => self.directory.join(name).display().to_string(),
+            })
+            .collect();
+        names.join(":")
+    }
+
     /// Resolves the layers anew where the lock does not fit them.
-    fn lock(&self, layers: &str) {
-        self.run(&["lock", layers]);
+    fn lock(&self, layers: &[&str]) {
+        self.run(&["lock", &self.layers(layers)]);
     }
 
     /// Builds the layers into `output`, with or without what earlier builds left in the cache. Only the first builder,
     /// who is root here, downloads.
-    fn build(&self, layers: &str, output: &str, fresh: bool) {
-        let mut words = vec!["build", layers, "--output", output, "--keys", "keys"];
+    fn build(&self, layers: &[&str], output: &str, fresh: bool) {
+        let layers = self.layers(layers);
+        let mut words = vec!["build", &layers, "--output", output, "--keys", "keys"];
         if fresh {
             words.push("--no-cache");
         }
@@ -180,7 +193,10 @@ fn is_reproducible(test: &str, layer: &str) {
         "coreutils",
         Command::new("chmod").arg("755").arg(workshop.path("")),
     );
-    let user = User::new(&format!("bedstone-{}", test.split('_').next().unwrap_or(test)));
+    let user = User::new(&format!(
+        "bedstone-{}",
+        test.split('_').next().unwrap_or(test)
+    ));
     let first = Builder {
         directory: workshop.path("first"),
         store: downloads().join("store"),
@@ -204,7 +220,7 @@ fn is_reproducible(test: &str, layer: &str) {
         copy(&program().with_file_name(name), &target);
     }
 
-    let layers = "product.toml:small.toml";
+    let layers = &["product.toml", "small.toml"];
     first.lock(layers);
     let lock = fs::read(first.directory.join("bedstone.lock")).expect("a lock");
     first.build(layers, "clean", false);
@@ -240,7 +256,7 @@ fn is_reproducible(test: &str, layer: &str) {
         &workshop.path("repack"),
         &first.directory.join("netbase.deb"),
     );
-    let layers = "product.toml:small.toml:changed.toml";
+    let layers = &["product.toml", "small.toml", "changed.toml"];
     first.lock(layers);
     let lock = fs::read(first.directory.join("bedstone.lock")).expect("a lock");
     first.build(layers, "changed", false);

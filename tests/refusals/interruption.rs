@@ -174,12 +174,16 @@ fn interrupted_builds_go_on_to_the_same_image() {
     for task in ["stage 0", "stage 2", "write-root", "assemble"] {
         interrupt_in(&workshop, task);
     }
-    let go_on = build(&workshop, "cache").output().expect("start the program");
+    let go_on = build(&workshop, "cache")
+        .output()
+        .expect("start the program");
     Outcome::of(&go_on).succeeds();
     let resumed = artifacts(&workshop);
 
     fs::write(workshop.path("bedstone.lock"), lock).expect("write the lock");
-    let clean = build(&workshop, "clean").output().expect("start the program");
+    let clean = build(&workshop, "clean")
+        .output()
+        .expect("start the program");
     Outcome::of(&clean).succeeds();
     assert_eq!(resumed, artifacts(&workshop));
 }

@@ -6,6 +6,9 @@ use std::process::ExitCode;
 
 use bedstone_store::Error as StoreError;
 
+/// What can be done about a full disk.
+pub(crate) const DISK_FULL: &str = "free some space, or point --store and --cache at a larger disk; what is complete is kept and the next run goes on from there";
+
 /// What kind of failure it is; the kind decides the exit code (`docs/reference/exit-codes.md`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -149,10 +152,7 @@ impl Failure {
                     .downcast_ref::<std::io::Error>()
                     .is_some_and(|error| error.kind() == std::io::ErrorKind::StorageFull)
         });
-        let full = disk_full.then(|| {
-            "free some space, or point --store and --cache at a larger disk; what is complete is kept and the next run goes on from there"
-                .to_owned()
-        });
+        let full = disk_full.then(|| DISK_FULL.to_owned());
         for hint in self.hints.iter().chain(&full) {
             let _ = write!(text, "\n  {} {hint}", paint("36", "hint:"));
         }

@@ -12,7 +12,7 @@ use bedstone_store::Store;
 use jiff::Timestamp;
 
 use crate::context::{Context, environment};
-use crate::failure::{Failure, Kind, Result};
+use crate::failure::{DISK_FULL, Failure, Kind, Result};
 
 /// Debian's key ring as the package debian-archive-keyring installs it.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
@@ -96,9 +96,14 @@ pub(crate) fn refuse(error: bedstone_image::Error) -> Failure {
                 "take its successor with `bedstone lock --upgrade PKG`, or point the manifest at an archive that keeps old packages",
             ),
         ),
+<<<<<<< HEAD
         ImageError::Deb(DebError::Unsatisfiable(_))
         | ImageError::UnknownPackage(_)
         | ImageError::Pin { .. } => (Kind::Input, None),
+=======
+        ImageError::Deb(DebError::DiskFull { .. }) => (Kind::Failed, Some(DISK_FULL)),
+        ImageError::UnknownPackage(_) | ImageError::Pin { .. } => (Kind::Input, None),
+>>>>>>> repro
         _ => (Kind::Failed, None),
     };
     let failure = Failure::caused_by(kind, error);
