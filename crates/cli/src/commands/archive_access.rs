@@ -96,14 +96,10 @@ pub(crate) fn refuse(error: bedstone_image::Error) -> Failure {
                 "take its successor with `bedstone lock --upgrade PKG`, or point the manifest at an archive that keeps old packages",
             ),
         ),
-<<<<<<< HEAD
+        ImageError::Deb(DebError::DiskFull { .. }) => (Kind::Failed, Some(DISK_FULL)),
         ImageError::Deb(DebError::Unsatisfiable(_))
         | ImageError::UnknownPackage(_)
         | ImageError::Pin { .. } => (Kind::Input, None),
-=======
-        ImageError::Deb(DebError::DiskFull { .. }) => (Kind::Failed, Some(DISK_FULL)),
-        ImageError::UnknownPackage(_) | ImageError::Pin { .. } => (Kind::Input, None),
->>>>>>> repro
         _ => (Kind::Failed, None),
     };
     let failure = Failure::caused_by(kind, error);
