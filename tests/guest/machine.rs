@@ -178,11 +178,6 @@ impl Guest {
         self.qemu.power_off().unwrap();
     }
 
-    /// Cuts the power.
-    pub(crate) fn power_off(&mut self) {
-        self.qemu.power_off().unwrap();
-    }
-
     /// The disk's file, to be looked at and changed while the machine is off.
     pub(crate) fn disk(&self) -> &Path {
         &self.disk

@@ -123,11 +123,23 @@ pub fn request(product: &Product) -> Result<Request> {
     // What our /init runs from the verified root.
     let needed: &[&str] = match manifest.partitions.data_encryption {
         DataEncryption::None => &["e2fsprogs"],
-        DataEncryption::Tpm2 => &[
+        // systemd loads the three libraries of tpm2-tss at run time, so its packages only suggest them.
+        DataEncryption::Tpm2 if manifest.debian.suite.to_string() == "bookworm" => &[
             "e2fsprogs",
             "cryptsetup-bin",
             "systemd",
             "libtss2-esys-3.0.2-0",
+            "libtss2-mu0",
+            "libtss2-rc0",
+        ],
+        // From trixie on what opens encrypted volumes is a package of its own.
+        DataEncryption::Tpm2 => &[
+            "e2fsprogs",
+            "cryptsetup-bin",
+            "systemd-cryptsetup",
+            "libtss2-esys-3.0.2-0",
+            "libtss2-mu-4.0.1-0",
+            "libtss2-rc0",
         ],
     };
     for name in needed {
