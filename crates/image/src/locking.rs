@@ -14,6 +14,7 @@ use crate::archives;
 use crate::error::{Error, Result};
 use crate::manifest::{DataEncryption, FileSystem, Manifest};
 use crate::product::Product;
+use crate::rootfs::tools;
 
 /// The boot programs: EFI Boot Guard and systemd's stub for kernel images. Only their EFI binaries are used.
 pub const BOOT_PACKAGES: [&str; 2] = ["efibootguard", "systemd-boot-efi"];
@@ -81,7 +82,7 @@ pub fn resolve_product<'u>(
         ..Lock::default()
     };
     lock.set_packages(&solution)?;
-    lock.tools = closure(universe, &tools(&product.composition.manifest))?;
+    lock.tools = closure(universe, &needed_tools(&product.composition.manifest))?;
     lock.boot = boot_packages(&repositories.boot)?;
     if let Some(previous) = previous {
         lock.users = previous.users.clone();
@@ -182,15 +183,20 @@ fn preferences(manifest: &Manifest) -> Result<Preferences> {
     Ok(Preferences::parse("debian.pins", text.as_bytes())?)
 }
 
-/// The programs that write the image's file systems, from the image's own suite: the image's bytes must not depend on
+/// The programs that write the image's file systems and compile its kernel where it is built from source, from the image's own suite: the image's bytes must not depend on
 /// the machine that builds it.
-fn tools(manifest: &Manifest) -> Vec<String> {
+fn needed_tools(manifest: &Manifest) -> Vec<String> {
     let writer = match manifest.root.file_system {
         FileSystem::Erofs => "erofs-utils",
         FileSystem::Squashfs => "squashfs-tools",
         FileSystem::Ext4 => "e2fsprogs",
     };
-    vec![writer.to_owned()]
+    let mut names = vec![writer.to_owned()];
+    if let Some(source) = &manifest.kernel.source {
+        names.extend(tools::kernel::PACKAGES.map(str::to_owned));
+        names.extend(source.package.iter().map(ToString::to_string));
+    }
+    names
 }
 
 /// Packages with all that they depend on, and nothing else.

@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use bedstone_store::{Digest, Hasher, atomic};
 
 use super::steps::{Steps, Told};
-use super::{Build, Error, Result};
+use super::{Build, Error, Result, epoch, packages as locked};
 use crate::initramfs::{self, RootFileSystem};
 use crate::kernel::{Baseline, Config, Report, Verdict, check};
-use crate::manifest::{DataEncryption, FileSystem, Manifest, Modules};
+use crate::manifest::{Architecture, DataEncryption, FileSystem, KernelSource, Manifest, Modules};
 use crate::modules::{KernelModules, Selection, Wanted};
 use crate::rootfs::cache::CacheDirs;
+use crate::rootfs::tools::{self, kernel::KernelBuild};
 use crate::rootfs::{self, Package};
 
 /// Changes whenever an initramfs made of the same parts would differ.
@@ -96,17 +97,27 @@ pub(super) fn prepare(
     cache: &CacheDirs,
     steps: &mut Steps<'_>,
 ) -> Result<Kernel> {
-    steps.run("kernel", "Looking at the kernel", |_| {
-        let (package, tree, release) = find(packages, cache, build)?;
+    let text = match &build.product.plan.kernel.source {
+        Some(_) => "Building the kernel from source",
+        None => "Looking at the kernel",
+    };
+    steps.run("kernel", text, |_| {
+        let Found {
+            package,
+            digest,
+            release,
+            image,
+            config,
+            modules,
+            cached,
+        } = match &build.product.plan.kernel.source {
+            Some(source) => compile(source, build, manifest, cache)?,
+            None => find(packages, cache, build)?,
+        };
         let read = |path: PathBuf| fs::read(&path).map_err(Error::io("read", path));
-        let config = read(tree.join(format!("boot/config-{release}")))?;
+        let config = read(config)?;
         let config = String::from_utf8_lossy(&config);
         let report = hold(&config, &release, build, manifest)?;
-        let modules = [tree.join("usr/lib/modules"), tree.join("lib/modules")]
-            .into_iter()
-            .map(|directory| directory.join(&release))
-            .find(|directory| directory.is_dir())
-            .ok_or_else(|| Error::NoKernel("its package has no modules".to_owned()))?;
         let modules = KernelModules::open(modules)?;
         let early = early_modules(build, manifest);
         let selection = match &build.product.plan.kernel.modules {
@@ -121,11 +132,11 @@ pub(super) fn prepare(
             reason: String::new(),
         });
         let kernel = Kernel {
-            image: read(tree.join(format!("boot/vmlinuz-{release}")))?,
+            image: read(image)?,
             followed: report.count(&Verdict::Pass),
             accepted,
-            package: package.name.clone(),
-            digest: package.digest,
+            package,
+            digest,
             modules,
             selection,
             early,
@@ -142,16 +153,59 @@ pub(super) fn prepare(
             "Kernel {}: {} recommendations followed, {accepted} deviations accepted, {chosen}",
             kernel.release, kernel.followed
         );
-        Ok((kernel, Told::done(told)))
+        let told = if cached {
+            Told::cached(told)
+        } else {
+            Told::done(told)
+        };
+        Ok((kernel, told))
     })
 }
 
-/// The package with the kernel image, its unpacked tree, and the kernel's release.
-fn find<'p>(
-    packages: &'p [Package],
-    cache: &CacheDirs,
+/// A kernel and where its parts are.
+struct Found {
+    /// The package that holds it; empty for one that was built from source.
+    package: String,
+    digest: Digest,
+    release: String,
+    image: PathBuf,
+    config: PathBuf,
+    modules: PathBuf,
+    cached: bool,
+}
+
+/// Builds the kernel from source.
+fn compile(
+    source: &KernelSource,
     build: &Build<'_>,
-) -> Result<(&'p Package, PathBuf, String)> {
+    manifest: &Manifest,
+    cache: &CacheDirs,
+) -> Result<Found> {
+    if manifest.debian.architecture != Architecture::Amd64 {
+        return Err(Error::NoKernel(
+            "a kernel is built from source for `amd64` only".to_owned(),
+        ));
+    }
+    let order = KernelBuild {
+        source,
+        packages: &locked(build, &build.lock.tools),
+        epoch: epoch(build.lock),
+        jobs: build.jobs.get(),
+    };
+    let built = tools::kernel::kernel(&order, cache, build.interrupt)?;
+    Ok(Found {
+        package: String::new(),
+        digest: built.digest,
+        release: built.release,
+        image: built.image,
+        config: built.config,
+        modules: built.modules,
+        cached: built.cached,
+    })
+}
+
+/// The kernel of the one package that has one.
+fn find(packages: &[Package], cache: &CacheDirs, build: &Build<'_>) -> Result<Found> {
     let mut found = Vec::new();
     for package in packages
         .iter()
@@ -175,7 +229,23 @@ fn find<'p>(
     }
     match found.len() {
         0 => Err(Error::NoKernel("no package has one".to_owned())),
-        1 => Ok(found.swap_remove(0)),
+        1 => {
+            let (package, tree, release) = found.swap_remove(0);
+            let modules = [tree.join("usr/lib/modules"), tree.join("lib/modules")]
+                .into_iter()
+                .map(|directory| directory.join(&release))
+                .find(|directory| directory.is_dir())
+                .ok_or_else(|| Error::NoKernel("its package has no modules".to_owned()))?;
+            Ok(Found {
+                package: package.name.clone(),
+                digest: package.digest,
+                image: tree.join(format!("boot/vmlinuz-{release}")),
+                config: tree.join(format!("boot/config-{release}")),
+                modules,
+                release,
+                cached: false,
+            })
+        }
         _ => Err(Error::NoKernel(format!(
             "several packages have one: {}",
             found

@@ -2,6 +2,7 @@
 //! happens to be installed on the machine that builds it.
 
 mod copy;
+pub mod kernel;
 
 use std::fs;
 use std::io;
