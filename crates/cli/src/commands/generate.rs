@@ -23,7 +23,7 @@ pub(crate) fn all(output: &Path) -> Result<()> {
     let mut root = Cli::command();
     root.build();
     let mut reference = String::from(
-        "# Commands\n\nWritten by `make docs` from the command's own help; a test holds it true.\n",
+        "# Commands\n\nWritten by `make docs` from the command's own help.\n",
     );
     document(&root, &output.join("man"), &mut reference)?;
     atomic::write(output.join("commands.md"), reference.as_bytes())?;
