@@ -124,7 +124,7 @@ pub fn build(build: &Build<'_>) -> Result<Built> {
     let begun = (build.clock)();
     let manifest = build.product.composition.manifest.with_defaults();
     let cache = CacheDirs::open(build.cache)?;
-    let mut steps = Steps::new(build.reporter);
+    let mut steps = Steps::new(build.reporter, build.interrupt);
     let mut output = Output {
         directory: build.output,
         artifacts: Vec::new(),
@@ -257,6 +257,7 @@ pub fn build(build: &Build<'_>) -> Result<Built> {
         },
         steps: Vec::new(),
     };
+    steps.check()?;
     let envelope = evidence::provenance(build, &record, &lock, &output.artifacts, begun)?;
     // Times and invocation differ from run to run, so the provenance stands beside what it is about, not in it.
     atomic::write(build.output.join("provenance.dsse.json"), &envelope)?;

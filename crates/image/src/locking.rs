@@ -56,7 +56,13 @@ pub fn resolve_product<'u>(
     let solution = match (previous, upgrade) {
         (None, _) | (_, Upgrade::Everything) => resolve(universe, &request)?,
         (Some(previous), Upgrade::Nothing) => {
-            let keep = previous.kept();
+            let mut keep = previous.kept();
+            // Packages on the build machine win over every repository, so over what was locked from there too.
+            keep.retain(|(name, architecture, version)| {
+                universe
+                    .versions(name, Some(architecture))
+                    .all(|it| it.index().source != LOCAL || it.version() == version)
+            });
             resolve(universe, &Request { keep, ..request })?
         }
         (Some(previous), Upgrade::Packages(names)) => {

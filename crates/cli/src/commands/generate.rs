@@ -22,9 +22,8 @@ pub(crate) fn all(output: &Path) -> Result<()> {
     }
     let mut root = Cli::command();
     root.build();
-    let mut reference = String::from(
-        "# Commands\n\nWritten by `make docs` from the command's own help.\n",
-    );
+    let mut reference =
+        String::from("# Commands\n\nWritten by `make docs` from the command's own help.\n");
     document(&root, &output.join("man"), &mut reference)?;
     atomic::write(output.join("commands.md"), reference.as_bytes())?;
     Ok(())
