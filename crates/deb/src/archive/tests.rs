@@ -356,8 +356,8 @@ fn reads_what_dpkg_deb_writes() {
         let bytes = dpkg_deb(directory.path(), arguments);
         let (control, listing) = list(&*bytes).unwrap();
         assert_eq!(control.stanza(), stanza.as_bytes());
-        // A cut or a flipped byte anywhere is an error or changes the content; it never panics.
-        for length in (0..bytes.len()).step_by(bytes.len() / 200 + 1) {
+        // A cut anywhere is an error; only the byte that pads the last member may be missing.
+        for length in (0..bytes.len() - 1).step_by(bytes.len() / 200 + 1) {
             assert!(
                 list(&bytes[..length]).is_err(),
                 "{arguments:?} cut at {length}"

@@ -4,6 +4,7 @@ use std::process::Command;
 use super::*;
 use crate::bgenv;
 use crate::bmap::Bmap;
+use crate::data_partition;
 use crate::fat::Volume;
 use crate::layout::{Parts, Sizes, Slot, standard};
 use crate::model::Disk;
@@ -82,7 +83,10 @@ fn the_standard_disk() {
         }
     }
     assert_eq!(made.partitions[3].sha256, made.partitions[4].sha256);
-    assert_eq!(made.partitions[5].content_length, 0);
+    assert_eq!(
+        made.partitions[5].content_length,
+        data_partition::HEAD as u64
+    );
 
     let disk = Disk::open(&image).unwrap();
     assert_eq!(disk.table().disk, made.disk);
@@ -152,9 +156,13 @@ fn a_used_device_becomes_like_the_image() {
         assert!(device[range.clone()] == image[range]);
     }
     let data = &made.partitions[5];
-    assert!(sparse::is_zero(
-        &device[data.start as usize..][..MEBIBYTE as usize]
-    ));
+    // What the device held there before is gone: all of the head is what the image has.
+    let head = &device[data.start as usize..][..data_partition::HEAD];
+    let tail = [0; data_partition::TAIL_MARK];
+    assert_eq!(
+        data_partition::judge(head, &tail),
+        data_partition::Content::Blank
+    );
     let disk = Disk::new(device).unwrap();
     for slot in Slot::ALL {
         bgenv::Environment::from_bytes(&disk.environment(slot).unwrap()).unwrap();
