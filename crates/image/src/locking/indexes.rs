@@ -82,13 +82,21 @@ impl Indexes<'_> {
                 .collect()
         };
         let mut image_indexes = read(&image, true)?;
+        let mut sources = sources_of(&all, &fetched);
         if let Some(index) = self.local(local)? {
+            sources.push(lock::Source {
+                name: LOCAL.to_owned(),
+                suite: LOCAL.to_owned(),
+                components: Vec::new(),
+                release_sha256: Digest::of(&index.packages),
+                release_date: 0,
+            });
             image_indexes.push(index);
         }
         Ok(Repositories {
             image: Universe::new(&[architecture], image_indexes)?,
             boot: Universe::new(&[architecture], read(&boot, false)?)?,
-            sources: sources_of(&all, &fetched),
+            sources,
         })
     }
 
