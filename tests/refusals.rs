@@ -126,6 +126,15 @@ fn refuses_locks_that_do_not_fit() {
     let manifest = repository.manifest(&repository.address(), "key");
     workshop.write(
         "product.toml",
+        &format!("{manifest}\n[packages]\nrecommends = true\n"),
+    );
+    build_refused(
+        &workshop,
+        INPUT,
+        &["does not fit", "recommends", "bedstone lock"],
+    );
+    workshop.write(
+        "product.toml",
         &format!("{manifest}\n[packages]\ninstall = [\"erofs-utils\"]\n"),
     );
     build_refused(
@@ -157,7 +166,11 @@ fn refuses_repositories_that_cannot_be_trusted() {
     lock_refused(&workshop, FAILED, &["Release"]);
 
     repository.publish("Valid-Until: Fri, 02 Jan 2026 00:00:00 UTC\n");
-    lock_refused(&workshop, FAILED, &["expired", "2026-01-02"]);
+    lock_refused(
+        &workshop,
+        FAILED,
+        &["expired", "2026-01-02", "accept-expired"],
+    );
 
     repository.publish("");
     repository.key("other");

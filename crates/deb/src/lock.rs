@@ -3,6 +3,7 @@
 //! ```toml
 //! version = 1
 //! architecture = "amd64"
+//! request = "…"                 # stands for what the product asked for; another request needs another lock
 //! epoch = 1763683200            # SOURCE_DATE_EPOCH: the newest date among the sources
 //!
 //! [[source]]                    # where packages come from; no addresses, so that mirrors may differ
@@ -81,6 +82,8 @@ pub enum Defect {
 pub struct Lock {
     /// The architecture of the image.
     pub architecture: String,
+    /// Stands for what was asked for, where whoever resolved it says so.
+    pub request: Option<Digest>,
     /// `SOURCE_DATE_EPOCH` of the image, in seconds since 1970.
     pub epoch: u64,
     /// Where packages come from.

@@ -3,14 +3,11 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bedstone_store::atomic::AtomicFile;
-use bedstone_store::{Digest, Hasher};
 use rayon::prelude::*;
 
 use crate::content::Content;
@@ -52,8 +49,6 @@ pub struct Row {
     pub kind: Guid,
     /// Bytes of content at its start: all of them for a FAT volume, none when it is empty.
     pub content_length: u64,
-    /// Digest of these bytes, read back from the image.
-    pub sha256: Digest,
 }
 
 /// Makes the image `target`, replacing it atomically, on all threads of the current rayon pool.
@@ -95,10 +90,9 @@ pub fn assemble(plan: &DiskPlan, target: &Path) -> Result<Assembled> {
     file.set_len(table.disk_size)
         .map_err(Error::io("resize", target))?;
     jobs.par_iter().try_for_each(|job| job.run(file, target))?;
-    let digests = digests(plan, &table.partitions, &lengths, file, target)?;
-    let rows = table.partitions.iter().zip(lengths).zip(digests);
+    let rows = table.partitions.iter().zip(lengths);
     let partitions = rows
-        .map(|((partition, content_length), sha256)| Row {
+        .map(|(partition, content_length)| Row {
             label: partition.name.clone(),
             number: partition.number,
             start: partition.start,
@@ -106,7 +100,6 @@ pub fn assemble(plan: &DiskPlan, target: &Path) -> Result<Assembled> {
             guid: partition.guid,
             kind: partition.kind,
             content_length,
-            sha256,
         })
         .collect();
     output.commit()?;
@@ -185,50 +178,4 @@ fn add_jobs(partition: &Partition, content: &PartitionContent, jobs: &mut Vec<Jo
         source,
     });
     Ok(length)
-}
-
-/// The digest of each partition's content, read back from the image. A file that fills several slots is hashed in the
-/// first of them.
-fn digests(
-    plan: &DiskPlan,
-    partitions: &[Partition],
-    lengths: &[u64],
-    file: &File,
-    target: &Path,
-) -> Result<Vec<Digest>> {
-    let mut first_of: HashMap<&PathBuf, usize> = HashMap::new();
-    let representative: Vec<usize> = plan
-        .partitions
-        .iter()
-        .enumerate()
-        .map(|(index, partition)| match &partition.content {
-            PartitionContent::File(path) => *first_of.entry(path).or_insert(index),
-            _ => index,
-        })
-        .collect();
-    let digests: Result<Vec<Option<Digest>>> = representative
-        .par_iter()
-        .enumerate()
-        .map(|(index, first)| {
-            let range = partitions[index].start..partitions[index].start + lengths[index];
-            let hash = || digest(file, range).map_err(Error::io("read back", target));
-            (*first == index).then(hash).transpose()
-        })
-        .collect();
-    let digests = digests?;
-    let of = |first: &usize| digests[*first].unwrap_or_else(|| Digest::of(&[]));
-    Ok(representative.iter().map(of).collect())
-}
-
-fn digest(file: &File, range: Range<u64>) -> std::io::Result<Digest> {
-    let mut hasher = Hasher::new();
-    let mut buffer = vec![0; 1 << 20];
-    let mut position = range.start;
-    while position < range.end {
-        let length = buffer.len().min((range.end - position) as usize);
-        file.read_exact_at(&mut buffer[..length], position)?;
-        hasher.update(&buffer[..length]);
-        position += length as u64;
-    }
-    Ok(hasher.finish())
 }

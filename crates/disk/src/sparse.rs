@@ -2,10 +2,12 @@
 
 use std::fs::File;
 use std::io;
+use std::iter;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use bedstone_store::{Digest, Hasher};
 use rayon::prelude::*;
 use rustix::fs::{SeekFrom, copy_file_range, seek};
 use rustix::io::Errno;
@@ -50,6 +52,32 @@ pub fn data_ranges(file: &File, path: &Path) -> Result<Vec<Range<u64>>> {
         ranges.push(start..position);
     }
     Ok(ranges)
+}
+
+/// Returns digest and length of a file, holes included but not read: a disk image is mostly holes.
+pub fn digest(path: &Path) -> Result<(Digest, u64)> {
+    let file = File::open(path).map_err(Error::io("open", path))?;
+    let size = file.metadata().map_err(Error::io("inspect", path))?.len();
+    let mut hasher = Hasher::new();
+    let mut buffer = vec![0; BUFFER];
+    let zeros = vec![0; BUFFER];
+    let mut position = 0;
+    let end = iter::once(size..size);
+    for range in data_ranges(&file, path)?.into_iter().chain(end) {
+        while position < range.start {
+            let length = BUFFER.min((range.start - position) as usize);
+            hasher.update(&zeros[..length]);
+            position += length as u64;
+        }
+        while position < range.end {
+            let part = &mut buffer[..BUFFER.min((range.end - position) as usize)];
+            file.read_exact_at(part, position)
+                .map_err(Error::io("read", path))?;
+            hasher.update(part);
+            position += part.len() as u64;
+        }
+    }
+    Ok((hasher.finish(), size))
 }
 
 /// Copies all of the file `source` into `target` from `offset` on, on all threads of the current rayon pool, and
@@ -169,6 +197,9 @@ mod tests {
         target.set_len(80 * MEGABYTE as u64 + 4096).unwrap();
         let (source, target) = (std::fs::read(&a).unwrap(), std::fs::read(&b).unwrap());
         assert!(source == target[4096..] && is_zero(&target[..4096]));
+        let length = source.len() as u64;
+        assert_eq!(digest(&a).unwrap(), (Digest::of(&source), length));
+        assert_eq!(digest(&b).unwrap(), (Digest::of(&target), length + 4096));
         assert!(b.metadata().unwrap().blocks() * 512 < MEGABYTE as u64);
     }
 

@@ -24,7 +24,7 @@ use bedstone_disk::bmap::Bmap;
 use bedstone_disk::content::Content;
 use bedstone_disk::layout::{self, Parts, Sizes};
 use bedstone_disk::verity::RootArguments;
-use bedstone_disk::{compress, qcow2};
+use bedstone_disk::{compress, qcow2, sparse};
 use bedstone_event::Reporter;
 use bedstone_evidence::FileKey;
 use bedstone_store::atomic::{self, AtomicFile};
@@ -336,8 +336,7 @@ impl Output<'_> {
     /// Takes up a file that a step has written.
     fn adopt(&mut self, kind: &str, name: &str) -> Result<()> {
         let path: PathBuf = self.directory.join(name);
-        let mut file = fs::File::open(&path).map_err(Error::io("open", &path))?;
-        let (sha256, size) = Digest::of_reader(&mut file).map_err(Error::io("read", &path))?;
+        let (sha256, size) = sparse::digest(&path)?;
         self.artifacts.push(Artifact {
             kind: kind.to_owned(),
             file: name.to_owned(),

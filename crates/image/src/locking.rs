@@ -7,6 +7,8 @@ use std::fmt::Write as _;
 use bedstone_deb::index::Universe;
 use bedstone_deb::lock::{self, Lock, Locked};
 use bedstone_deb::resolve::{Base, Preferences, Request, Solution, resolve};
+use bedstone_store::Digest;
+use serde_json::json;
 
 pub use indexes::{Indexes, LOCAL, Repositories};
 
@@ -83,6 +85,7 @@ pub fn resolve_product<'u>(
             .architecture
             .name()
             .to_owned(),
+        request: Some(request_digest(product)?),
         epoch: repositories.epoch(),
         sources: repositories.sources.clone(),
         ..Lock::default()
@@ -164,6 +167,44 @@ pub fn request(product: &Product) -> Result<Request> {
     })
 }
 
+/// Stands for everything in a product that decides which packages its lock names. Where an archive is reached, and package
+/// files on the build machine, are not part of it.
+pub fn request_digest(product: &Product) -> Result<Digest> {
+    let Request {
+        mut install,
+        mut exclude,
+        recommends,
+        ..
+    } = request(product)?;
+    install.sort_unstable();
+    exclude.sort_unstable();
+    let manifest = product.composition.manifest.with_defaults();
+    let mut debian = manifest.debian.clone();
+    debian.mirror = None;
+    debian.security_mirror = None;
+    debian.signed_by = None;
+    debian.accept_expired = None;
+    debian.local.clear();
+    let sources: Vec<_> = debian
+        .sources
+        .iter()
+        .map(|(name, source)| (name, &source.suite, &source.components, source.priority))
+        .collect();
+    let sources = json!(sources);
+    debian.sources.clear();
+    let text = json!({
+        "version": 1,
+        "install": install,
+        "exclude": exclude,
+        "recommends": recommends,
+        "tools": needed_tools(&manifest),
+        "debian": debian,
+        "sources": sources,
+        "boot": manifest.boot.suite,
+    });
+    Ok(Digest::of(text.to_string().as_bytes()))
+}
+
 /// The manifest's pins in the form that apt_preferences(5) has for them.
 fn preferences(manifest: &Manifest) -> Result<Preferences> {
     let mut text = String::new();
@@ -189,8 +230,8 @@ fn preferences(manifest: &Manifest) -> Result<Preferences> {
     Ok(Preferences::parse("debian.pins", text.as_bytes())?)
 }
 
-/// The programs that write the image's file systems and compile its kernel where it is built from source, from the image's own suite: the image's bytes must not depend on
-/// the machine that builds it.
+/// The programs that write the image's file systems, and those that compile its kernel where it is built from source; from
+/// the image's own suite, because the image's bytes must not depend on the machine that builds it.
 fn needed_tools(manifest: &Manifest) -> Vec<String> {
     let writer = match manifest.root.file_system {
         FileSystem::Erofs => "erofs-utils",

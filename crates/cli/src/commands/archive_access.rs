@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bedstone_deb::fetch::{Fetcher, Options};
+use bedstone_deb::release::Defect;
 use bedstone_deb::sources::{Mirrors, SignedBy, apt};
 use bedstone_image::archives::{Archives, archives};
 use bedstone_image::locking::{Indexes, Repositories};
@@ -94,6 +95,15 @@ pub(crate) fn refuse(error: bedstone_image::Error) -> Failure {
             Kind::Failed,
             Some(
                 "take its successor with `bedstone lock --upgrade PKG`, or point the manifest at an archive that keeps old packages",
+            ),
+        ),
+        ImageError::Deb(DebError::Release {
+            defect: Defect::Expired(_),
+            ..
+        }) => (
+            Kind::Failed,
+            Some(
+                "the mirror has not refreshed this suite: use another one (BEDSTONE_MIRROR), or say with `accept-expired` in the manifest why the old one will do",
             ),
         ),
         ImageError::Deb(DebError::DiskFull { .. }) => (Kind::Failed, Some(DISK_FULL)),

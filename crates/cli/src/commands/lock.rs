@@ -2,7 +2,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use bedstone_deb::lock::{Change, Lock};
-use bedstone_image::locking::{Resolution, Upgrade, resolve_product};
+use bedstone_image::locking::{Resolution, Upgrade, request_digest, resolve_product};
 use bedstone_image::product::Product;
 use bedstone_store::{Store, atomic};
 use serde_json::{Value, json};
@@ -110,6 +110,13 @@ pub(crate) fn fits(product: &Product, lock: &Lock, path: &Path) -> Result<()> {
                 &**package
             ));
         }
+    }
+    let request = request_digest(product).map_err(archive_access::refuse)?;
+    if lock.request.is_some_and(|locked| locked != request) {
+        return refuse(
+            "since it was made, sources, pins, recommends or the packages asked for have changed"
+                .to_owned(),
+        );
     }
     Ok(())
 }

@@ -166,7 +166,7 @@ impl Fetcher<'_> {
                 reason: "answered that a file never fetched has not changed".to_owned(),
             })?;
             let verified = self.load(source, record, keyring)?;
-            span.cached("not modified");
+            span.cached(format!("{} {} not modified", source.name, source.suite));
             return Ok((verified, uri.to_owned()));
         };
         let now = self.options.now;
@@ -184,7 +184,7 @@ impl Fetcher<'_> {
                 ),
                 Some("the mirror may lag behind; try another one if this lasts".to_owned()),
             );
-            span.finish("older than known");
+            span.finish(format!("{} {} older than known", source.name, source.suite));
             return Ok((newer, record.uri.clone()));
         }
         let signature = match &files.signature {
@@ -199,7 +199,10 @@ impl Fetcher<'_> {
             validators,
         }
         .save(self.store, source)?;
-        span.finish(format!("of {}", verified.release.date));
+        span.finish(format!(
+            "{} {} of {}",
+            source.name, source.suite, verified.release.date
+        ));
         Ok((verified, uri.to_owned()))
     }
 

@@ -13,6 +13,7 @@ use crate::version;
 struct RawLock {
     version: Spanned<u64>,
     architecture: Spanned<String>,
+    request: Option<Spanned<String>>,
     epoch: u64,
     #[serde(default, rename = "source")]
     sources: Vec<Spanned<RawSource>>,
@@ -75,6 +76,10 @@ pub(super) fn read(file: &str, text: &str) -> Result<Lock> {
     let sources = reader.sources(raw.sources)?;
     Ok(Lock {
         architecture: raw.architecture.into_inner(),
+        request: raw
+            .request
+            .map(|value| reader.digest("request", &value))
+            .transpose()?,
         epoch: raw.epoch,
         packages: reader.packages(raw.packages, &sources)?,
         tools: reader.packages(raw.tools, &sources)?,

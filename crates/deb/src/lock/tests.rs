@@ -27,6 +27,7 @@ fn locked(name: &str, version: &str) -> Locked {
 fn lock() -> Lock {
     Lock {
         architecture: "amd64".to_owned(),
+        request: Some(digest(9)),
         epoch: 1_763_683_200,
         sources: vec![Source {
             name: "debian".to_owned(),

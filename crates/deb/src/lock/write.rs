@@ -6,6 +6,9 @@ use super::{Lock, Locked};
 pub(super) fn write(lock: &Lock) -> String {
     let mut text = String::from("# Written by `bedstone lock`. Do not edit.\nversion = 1\n");
     pair(&mut text, "architecture", &lock.architecture);
+    if let Some(request) = &lock.request {
+        pair(&mut text, "request", &request.to_string());
+    }
     number(&mut text, "epoch", lock.epoch);
     let mut sources: Vec<_> = lock.sources.iter().collect();
     sources.sort_by_key(|source| (&source.name, &source.suite));

@@ -1,6 +1,8 @@
 use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 
+use bedstone_store::Digest;
+
 use super::*;
 use crate::bgenv;
 use crate::bmap::Bmap;
@@ -74,7 +76,6 @@ fn the_standard_disk() {
     for row in &made.partitions {
         assert!(row.start.is_multiple_of(MEBIBYTE) && row.size.is_multiple_of(MEBIBYTE));
         let content = &bytes[row.start as usize..][..row.content_length as usize];
-        assert_eq!(row.sha256, Digest::of(content), "{}", row.label);
         if row.label.starts_with("boot") || row.label == "esp" {
             assert_eq!(row.content_length, row.size);
             let volume = directory.path().join(&row.label);
@@ -82,7 +83,8 @@ fn the_standard_disk() {
             run("fsck.fat", "dosfstools", &["-n", volume.to_str().unwrap()]);
         }
     }
-    assert_eq!(made.partitions[3].sha256, made.partitions[4].sha256);
+    let content = |row: &Row| &bytes[row.start as usize..][..row.content_length as usize];
+    assert!(content(&made.partitions[3]) == content(&made.partitions[4]));
     assert_eq!(
         made.partitions[5].content_length,
         data_partition::HEAD as u64
@@ -243,6 +245,7 @@ fn bytes_and_rounding() {
         (made.size, made.partitions[0].size),
         (3 * MEBIBYTE, MEBIBYTE)
     );
-    assert_eq!(made.partitions[0].sha256, Digest::of(b"hello"));
+    let bytes = std::fs::read(&image).unwrap();
+    assert!(bytes[MEBIBYTE as usize..].starts_with(b"hello"));
     assert_eq!(made.mapped[1], MEBIBYTE..MEBIBYTE + 5);
 }

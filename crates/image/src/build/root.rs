@@ -154,12 +154,7 @@ fn write(
         ))
     })?;
     steps.run("verity", "Hashing the root file system", |_| {
-        let digest = {
-            let mut file = fs::File::open(&target).map_err(Error::io("open", &target))?;
-            Digest::of_reader(&mut file)
-                .map_err(Error::io("read", &target))?
-                .0
-        };
+        let (digest, _) = sparse::digest(&target)?;
         // Unpredictable for whoever has not seen the image, and the same for whoever has the same one.
         let salt = Digest::of(format!("verity salt {digest}").as_bytes());
         let uuid = Guid::derive(&digest, "verity");
