@@ -1,4 +1,17 @@
-//! From locked packages to a configured, sealed Debian tree.
+//! From locked packages to a configured, sealed Debian tree, and from that to a file-system image.
+//!
+//! Everything happens as root of a user namespace ([`bedstone_sys::namespace::enter_user`]), without network.
+//!
+//! 1. [`configure`] sorts the packages into stages (`stages`). Several threads unpack .debs into a [`cache`] of trees
+//!    (`unpacking`, `unpacked`), while the stages that are complete are made one after the other (`chain`): the packages'
+//!    preinst scripts, their files linked into a layer (`placement`, `link`, `layer`) with dpkg's `database` beside them,
+//!    `dpkg --configure` in a sandbox (`configure`, `session`). What scripts change is the next layer, without what is
+//!    different every time (`normalise`). Each stage is kept under a key of all that went into it and the ones below: a
+//!    clean build takes the same way and gets the same bits.
+//! 2. [`Configured::finish`] makes the last layer: numbers of users and groups pinned (`ids`), the manifest's
+//!    [`change`]s applied (`apply`, `accounts`), and what belongs to one device or build removed (`seal`).
+//!    [`Rootfs::check`] lets dpkg judge the result.
+//! 3. [`tools::write`] makes the image of it with programs from locked packages.
 
 mod accounts;
 mod apply;
@@ -21,11 +34,11 @@ mod unpacked;
 mod unpacking;
 
 use std::cmp::Reverse;
-use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
+use std::{fmt, fs};
 
 use bedstone_event::{Reporter, Unit};
 use bedstone_store::Digest;
@@ -84,6 +97,12 @@ pub struct Selection<'a> {
     pub keep: Keep<'a>,
     /// Answers for debconf.
     pub preseeds: &'a [Preseed],
+}
+
+impl fmt::Debug for Selection<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Selection of {} packages", self.packages.len())
+    }
 }
 
 /// The tree of one unpacked package, as its archive has it, from the cache where it is there.
