@@ -4,12 +4,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail anywhere")]
 
+#[expect(dead_code, reason = "`rootfs_full` uses the rest")]
 #[path = "rootfs/archive.rs"]
 mod archive;
 #[path = "rootfs/building.rs"]
 mod building;
 #[path = "rootfs/comparison.rs"]
 mod comparison;
+#[expect(dead_code, reason = "`rootfs_full` uses the rest")]
 #[path = "rootfs/listing.rs"]
 mod listing;
 
