@@ -110,22 +110,40 @@ pub fn unpack(package: &Package, cache: &CacheDirs, interrupt: &AtomicBool) -> R
     Ok(unpacked::obtain(package, cache, interrupt)?.0.tree)
 }
 
-/// Configures the selected packages in a tree: the chain of stages, without customisation.
-///
-/// The caller is root of a user namespace ([`bedstone_sys::namespace::enter_user`]).
-pub fn configure(
-    selection: &Selection<'_>,
+/// Runs `work` while several threads unpack packages into the cache, in the order in which [`configure`] wants them. What is
+/// not unpacked when `work` ends is left to [`configure`], and so are errors.
+pub fn unpack_beside<T>(
+    packages: &[Package],
     jobs: NonZeroUsize,
     cache: &CacheDirs,
-    reporter: &Reporter,
     interrupt: &AtomicBool,
-) -> Result<Configured> {
-    let mut packages = selection.packages.to_vec();
+    work: impl FnOnce() -> Result<T>,
+) -> Result<T> {
+    let packages = sorted(packages);
+    let (_, order) = plan(&packages, jobs, cache)?;
+    let quiet = Reporter::quiet().start("unpack", "unpacking ahead");
+    let unpacking = Unpacking::new(&packages, cache, interrupt, &quiet);
+    let result = unpacking.during(&order, jobs, |_| work());
+    quiet.finish("unpacked ahead");
+    result
+}
+
+fn sorted(packages: &[Package]) -> Vec<Package> {
+    let mut packages = packages.to_vec();
     packages.sort_by(|a, b| a.name.cmp(&b.name));
-    let controls = unpacking::controls(&packages, cache, jobs)?;
+    packages
+}
+
+/// The stages of the packages, and in which order to unpack them: large ones first within a stage, so that no thread is
+/// left alone with one at its end.
+fn plan(
+    packages: &[Package],
+    jobs: NonZeroUsize,
+    cache: &CacheDirs,
+) -> Result<(Vec<Vec<usize>>, Vec<usize>)> {
+    let controls = unpacking::controls(packages, cache, jobs)?;
     let references: Vec<_> = controls.iter().map(|(control, _)| control).collect();
     let stages = stages::plan(&references, &|index| controls[index].1);
-    // Large ones first within a stage, so that no thread is left alone with one at its end.
     let mut order = Vec::with_capacity(packages.len());
     for stage in &stages {
         let mut sized = Vec::with_capacity(stage.len());
@@ -137,6 +155,21 @@ pub fn configure(
         sized.sort_unstable();
         order.extend(sized.into_iter().map(|(_, index)| index));
     }
+    Ok((stages, order))
+}
+
+/// Configures the selected packages in a tree: the chain of stages, without customisation.
+///
+/// The caller is root of a user namespace ([`bedstone_sys::namespace::enter_user`]).
+pub fn configure(
+    selection: &Selection<'_>,
+    jobs: NonZeroUsize,
+    cache: &CacheDirs,
+    reporter: &Reporter,
+    interrupt: &AtomicBool,
+) -> Result<Configured> {
+    let packages = sorted(selection.packages);
+    let (stages, order) = plan(&packages, jobs, cache)?;
     let total = packages.len() as u64;
     let text = format!("unpacking {total} packages");
     let span = reporter.start_counted("unpack", text, Some(total), Unit::Packages);
