@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 
 use bedstone_sys::namespace::Access;
 
-use super::accounts::Accounts;
+use super::accounts::{Accounts, PasswordAges};
 use super::cache::{CacheDirs, remove};
 use super::change::{Change, Owner, Script, UnitAction, User};
 use super::ids::Ids;
@@ -115,6 +115,13 @@ impl Tree<'_> {
             }
             Change::Password { user, password } => {
                 self.accounts(|accounts| accounts.set_password(user, password, self.epoch))
+            }
+            Change::PasswordAges => {
+                let ages = PasswordAges::read(self.root)?;
+                self.accounts(|accounts| {
+                    accounts.set_ages(&ages);
+                    Ok(())
+                })
             }
             Change::Unit { unit, action } => self.units(
                 *action,
