@@ -34,8 +34,8 @@ use crate::error::{Error, Result};
 use crate::manifest::Manifest;
 use crate::product::Product;
 use crate::record::{self, Artifact, ImageRecord, Partition, Signing};
-use crate::rootfs::Package;
 use crate::rootfs::cache::CacheDirs;
+use crate::rootfs::{self, Package};
 use command_line::CommandLine;
 use steps::{Steps, Told};
 
@@ -131,7 +131,10 @@ pub fn build(build: &Build<'_>) -> Result<Built> {
     };
 
     let packages = packages(build, &build.lock.packages);
-    let kernel = kernel::prepare(build, &manifest, &packages, &cache, &mut steps)?;
+    // Choosing modules waits for one large package; the others need not.
+    let kernel = rootfs::unpack_beside(&packages, build.jobs, &cache, build.interrupt, || {
+        kernel::prepare(build, &manifest, &packages, &cache, &mut steps)
+    })?;
     output.write("kernel-check", "kernel-check.json", &kernel.report_json()?)?;
     let root = root::build(build, &manifest, &packages, &kernel, &cache, &mut steps)?;
     output.adopt("rootfs", "root.img")?;

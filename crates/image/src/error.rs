@@ -25,7 +25,7 @@ pub enum Error {
     Deb(#[from] bedstone_deb::Error),
     /// The kernel refused something.
     #[error(transparent)]
-    System(#[from] bedstone_sys::Error),
+    System(bedstone_sys::Error),
     /// The caller's interrupt flag was raised.
     #[error("interrupted")]
     Interrupted,
@@ -230,6 +230,15 @@ impl Error {
             action,
             path,
             source: source.into(),
+        }
+    }
+}
+
+impl From<bedstone_sys::Error> for Error {
+    fn from(error: bedstone_sys::Error) -> Self {
+        match error {
+            bedstone_sys::Error::Interrupted => Self::Interrupted,
+            other => Self::System(other),
         }
     }
 }

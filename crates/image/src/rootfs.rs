@@ -1,4 +1,17 @@
-//! From locked packages to a configured, sealed Debian tree.
+//! From locked packages to a configured, sealed Debian tree, and from that to a file-system image.
+//!
+//! Everything happens as root of a user namespace ([`bedstone_sys::namespace::enter_user`]), without network.
+//!
+//! 1. [`configure`] sorts the packages into stages (`stages`). Several threads unpack .debs into a [`cache`] of trees
+//!    (`unpacking`, `unpacked`), while the stages that are complete are made one after the other (`chain`): the packages'
+//!    preinst scripts, their files linked into a layer (`placement`, `link`, `layer`) with dpkg's `database` beside them,
+//!    `dpkg --configure` in a sandbox (`configure`, `session`). What scripts change is the next layer, without what is
+//!    different every time (`normalise`). Each stage is kept under a key of all that went into it and the ones below: a
+//!    clean build takes the same way and gets the same bits.
+//! 2. [`Configured::finish`] makes the last layer: numbers of users and groups pinned (`ids`), the manifest's
+//!    [`change`]s applied (`apply`, `accounts`), and what belongs to one device or build removed (`seal`).
+//!    [`Rootfs::check`] lets dpkg judge the result.
+//! 3. [`tools::write`] makes the image of it with programs from locked packages.
 
 mod accounts;
 mod apply;
@@ -21,11 +34,11 @@ mod unpacked;
 mod unpacking;
 
 use std::cmp::Reverse;
-use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
+use std::{fmt, fs};
 
 use bedstone_event::{Reporter, Unit};
 use bedstone_store::Digest;
@@ -86,9 +99,63 @@ pub struct Selection<'a> {
     pub preseeds: &'a [Preseed],
 }
 
+impl fmt::Debug for Selection<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Selection of {} packages", self.packages.len())
+    }
+}
+
 /// The tree of one unpacked package, as its archive has it, from the cache where it is there.
 pub fn unpack(package: &Package, cache: &CacheDirs, interrupt: &AtomicBool) -> Result<PathBuf> {
     Ok(unpacked::obtain(package, cache, interrupt)?.0.tree)
+}
+
+/// Runs `work` while several threads unpack packages into the cache, in the order in which [`configure`] wants them. What is
+/// not unpacked when `work` ends is left to [`configure`], and so are errors.
+pub fn unpack_beside<T>(
+    packages: &[Package],
+    jobs: NonZeroUsize,
+    cache: &CacheDirs,
+    interrupt: &AtomicBool,
+    work: impl FnOnce() -> Result<T>,
+) -> Result<T> {
+    let packages = sorted(packages);
+    let (_, order) = plan(&packages, jobs, cache)?;
+    let quiet = Reporter::quiet().start("unpack", "unpacking ahead");
+    let unpacking = Unpacking::new(&packages, cache, interrupt, &quiet);
+    let result = unpacking.during(&order, jobs, |_| work());
+    quiet.finish("unpacked ahead");
+    result
+}
+
+fn sorted(packages: &[Package]) -> Vec<Package> {
+    let mut packages = packages.to_vec();
+    packages.sort_by(|a, b| a.name.cmp(&b.name));
+    packages
+}
+
+/// The stages of the packages, and in which order to unpack them: large ones first within a stage, so that no thread is
+/// left alone with one at its end.
+fn plan(
+    packages: &[Package],
+    jobs: NonZeroUsize,
+    cache: &CacheDirs,
+) -> Result<(Vec<Vec<usize>>, Vec<usize>)> {
+    let controls = unpacking::controls(packages, cache, jobs)?;
+    let references: Vec<_> = controls.iter().map(|(control, _)| control).collect();
+    let stages = stages::plan(&references, &|index| controls[index].1);
+    let mut order = Vec::with_capacity(packages.len());
+    for stage in &stages {
+        let mut sized = Vec::with_capacity(stage.len());
+        for &index in stage {
+            let path = &packages[index].path;
+            let metadata = fs::metadata(path).map_err(Error::io("inspect", path))?;
+            sized.push((Reverse(metadata.len()), index));
+        }
+        sized.sort_unstable();
+        order.extend(sized.into_iter().map(|(_, index)| index));
+    }
+    Ok((stages, order))
 }
 
 /// Configures the selected packages in a tree: the chain of stages, without customisation.
@@ -101,23 +168,8 @@ pub fn configure(
     reporter: &Reporter,
     interrupt: &AtomicBool,
 ) -> Result<Configured> {
-    let mut packages = selection.packages.to_vec();
-    packages.sort_by(|a, b| a.name.cmp(&b.name));
-    let controls = unpacking::controls(&packages, cache, jobs)?;
-    let references: Vec<_> = controls.iter().map(|(control, _)| control).collect();
-    let stages = stages::plan(&references, &|index| controls[index].1);
-    // Large ones first within a stage, so that no thread is left alone with one at its end.
-    let mut order = Vec::with_capacity(packages.len());
-    for stage in &stages {
-        let mut sized = Vec::with_capacity(stage.len());
-        for &index in stage {
-            let path = &packages[index].path;
-            let metadata = fs::metadata(path).map_err(Error::io("inspect", path))?;
-            sized.push((Reverse(metadata.len()), index));
-        }
-        sized.sort_unstable();
-        order.extend(sized.into_iter().map(|(_, index)| index));
-    }
+    let packages = sorted(selection.packages);
+    let (stages, order) = plan(&packages, jobs, cache)?;
     let total = packages.len() as u64;
     let text = format!("unpacking {total} packages");
     let span = reporter.start_counted("unpack", text, Some(total), Unit::Packages);

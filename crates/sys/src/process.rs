@@ -14,6 +14,9 @@ use crate::error::{Error, Result};
 /// How often the interrupt flag is looked at while a child is silent.
 const GLANCE: Duration = Duration::from_millis(50);
 
+/// Bytes kept of one program's output.
+const LOG_LIMIT: usize = 64 << 20;
+
 /// Forks: the child's pid in the parent, `None` in the child.
 ///
 /// The child must soon end or exec. It may allocate (glibc makes its allocator usable after fork), but must take no lock
@@ -70,7 +73,11 @@ pub(crate) fn drain(
         }
         match rustix::io::read(fd, &mut buffer) {
             Ok(0) => return Ok(Drained::End),
-            Ok(length) => log.extend_from_slice(&buffer[..length]),
+            Ok(length) => {
+                // A program gone wild is read on, so that it does not block, but not kept.
+                let room = LOG_LIMIT.saturating_sub(log.len());
+                log.extend_from_slice(&buffer[..length.min(room)]);
+            }
             Err(Errno::INTR | Errno::AGAIN) => {}
             Err(errno) => return Err(Error::call("read a program's output")(errno)),
         }

@@ -35,6 +35,8 @@ pub(super) fn changes(
     );
     users(manifest, &mut changes);
     files(composition, settled, inputs, &mut changes, problems);
+    // After the files, one of which may be `/etc/login.defs`.
+    changes.push(Change::PasswordAges);
     units(settled, &mut changes);
     hooks(
         composition,

@@ -132,6 +132,17 @@ fn the_rt_example_takes_the_rt_kernel_and_joins_users_to_the_group() {
 }
 
 #[test]
+fn ages_of_passwords_follow_the_images_own_rules() {
+    let plan = example_plan(&example("security"));
+    assert!(file(&plan, "/etc/login.defs").contains("\nPASS_MAX_DAYS 365\n"));
+    let place = |wanted: &dyn Fn(&Change) -> bool| plan.changes.iter().position(wanted).unwrap();
+    let rules = place(&|it| matches!(it, Change::File { path, .. } if path == "/etc/login.defs"));
+    let users = place(&|it| matches!(it, Change::User(_)));
+    let ages = place(&|it| *it == Change::PasswordAges);
+    assert!(ages > rules && ages > users);
+}
+
+#[test]
 fn root_is_locked_and_keys_are_roots_to_hand_out() {
     let plan = example_plan(&example("security"));
     assert!(plan.changes.contains(&Change::Password {

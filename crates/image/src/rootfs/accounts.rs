@@ -18,7 +18,46 @@ const SHADOW: (&str, usize, u32) = ("etc/shadow", 9, 0o640);
 const GSHADOW: (&str, usize, u32) = ("etc/gshadow", 4, 0o640);
 const SECONDS_PER_DAY: i64 = 86_400;
 
+/// What tools write for a password that never ends (shadow(5)).
+const NEVER: &str = "99999";
+
 type Lines = Vec<Vec<String>>;
+
+/// How old passwords may get, each in days as it stands in shadow(5); none where `/etc/login.defs` says nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct PasswordAges {
+    minimum: Option<String>,
+    maximum: Option<String>,
+    warning: Option<String>,
+}
+
+impl PasswordAges {
+    /// Reads `/etc/login.defs` of the tree at `root` (login.defs(5)).
+    pub(super) fn read(root: &Path) -> Result<Self> {
+        let text = read_if_any(&root.join("etc/login.defs"))?;
+        let days = |name: &str| -> Result<Option<String>> {
+            let value = text.lines().find_map(|line| {
+                let mut words = line.split_whitespace();
+                (words.next() == Some(name)).then(|| words.next().unwrap_or_default())
+            });
+            match value.map(str::parse::<i64>) {
+                None => Ok(None),
+                // A negative number switches the limit off, which shadow(5) says with an empty field.
+                Some(Ok(days)) if days < 0 => Ok(Some(String::new())),
+                Some(Ok(days)) => Ok(Some(days.to_string())),
+                Some(Err(_)) => Err(problem(
+                    "/etc/login.defs",
+                    format!("`{name}` is not a number of days"),
+                )),
+            }
+        };
+        Ok(Self {
+            minimum: days("PASS_MIN_DAYS")?,
+            maximum: days("PASS_MAX_DAYS")?,
+            warning: days("PASS_WARN_AGE")?,
+        })
+    }
+}
 
 /// The accounts of a tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -186,6 +225,21 @@ impl Accounts {
         field.clone_into(&mut line[1]);
         line[2] = (epoch / SECONDS_PER_DAY).to_string();
         Ok(())
+    }
+
+    /// Gives accounts with a password hash these ages, and the others no maximum.
+    pub(super) fn set_ages(&mut self, ages: &PasswordAges) {
+        for line in &mut self.shadow {
+            if line[1].starts_with('$') {
+                for (field, days) in [(3, &ages.minimum), (4, &ages.maximum), (5, &ages.warning)] {
+                    if let Some(days) = days {
+                        days.clone_into(&mut line[field]);
+                    }
+                }
+            } else if !line[4].is_empty() {
+                NEVER.clone_into(&mut line[4]);
+            }
+        }
     }
 
     /// Numbers for a new user and a new group of this name.

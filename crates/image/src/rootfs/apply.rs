@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 
 use bedstone_sys::namespace::Access;
 
-use super::accounts::Accounts;
+use super::accounts::{Accounts, PasswordAges};
 use super::cache::{CacheDirs, remove};
 use super::change::{Change, Owner, Script, UnitAction, User};
 use super::ids::Ids;
@@ -67,7 +67,7 @@ impl Tree<'_> {
                 owner,
             } => {
                 let full = self.place(path)?;
-                self.clear(path, &full)?;
+                clear(path, &full)?;
                 let owner = self.owner(owner)?;
                 write_file(&full, *mode, owner, self.epoch, &mut content.as_slice())
             }
@@ -82,7 +82,7 @@ impl Tree<'_> {
             }
             Change::Symlink { path, target } => {
                 let full = self.place(path)?;
-                self.clear(path, &full)?;
+                clear(path, &full)?;
                 symlink(target, &full).map_err(Error::io("create", full))
             }
             Change::Attributes { path, mode, owner } => {
@@ -116,6 +116,13 @@ impl Tree<'_> {
             Change::Password { user, password } => {
                 self.accounts(|accounts| accounts.set_password(user, password, self.epoch))
             }
+            Change::PasswordAges => {
+                let ages = PasswordAges::read(self.root)?;
+                self.accounts(|accounts| {
+                    accounts.set_ages(&ages);
+                    Ok(())
+                })
+            }
             Change::Unit { unit, action } => self.units(
                 *action,
                 &[Change::Unit {
@@ -131,15 +138,6 @@ impl Tree<'_> {
     /// Where `path` leads inside the tree; its parent directories are made where they are missing.
     fn place(&self, path: &str) -> Result<PathBuf> {
         path::resolve(self.root, path)
-    }
-
-    /// Removes a file or link that is about to be replaced.
-    fn clear(&self, path: &str, full: &Path) -> Result<()> {
-        match look(full)? {
-            None => Ok(()),
-            Some(metadata) if metadata.is_dir() => Err(problem(path, "it is a directory")),
-            Some(_) => fs::remove_file(full).map_err(Error::io("remove", full)),
-        }
     }
 
     fn owner(&self, owner: &Owner) -> Result<(u32, u32)> {
@@ -268,6 +266,15 @@ impl Tree<'_> {
         }
         let what = format!("script `{}`", script.name);
         session::run(&sandbox, &what, target, &[], &[], self.interrupt).map(drop)
+    }
+}
+
+/// Removes a file or link that is about to be replaced.
+fn clear(path: &str, full: &Path) -> Result<()> {
+    match look(full)? {
+        None => Ok(()),
+        Some(metadata) if metadata.is_dir() => Err(problem(path, "it is a directory")),
+        Some(_) => fs::remove_file(full).map_err(Error::io("remove", full)),
     }
 }
 

@@ -20,6 +20,9 @@ const MARKER: &str = ".complete";
 /// What a marker says once the entry is on the disk.
 const SETTLED: &str = "settled";
 
+/// Extension of an entry that is being made.
+const PART: &str = "part";
+
 /// Names an entry: equal inputs, equal key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(Digest);
@@ -63,6 +66,8 @@ pub struct CacheDirs {
     root: PathBuf,
     boot: String,
     identity: String,
+    /// Says that this process lives, and with it its scratch directories.
+    _alive: FileLock,
 }
 
 impl CacheDirs {
@@ -71,19 +76,46 @@ impl CacheDirs {
     /// Trees carry owners, so what one id map made is not found by another.
     pub fn open(root: impl Into<PathBuf>) -> Result<Self> {
         let root = root.into();
+        for kind in [PACKAGES, STAGES, FINAL, TOOLS, "lock", "work"] {
+            let directory = root.join(kind);
+            fs::create_dir_all(&directory).map_err(Error::io("create directory", &directory))?;
+        }
+        let root = fs::canonicalize(&root).map_err(Error::io("resolve", &root))?;
+        let own = process_lock(&root, &std::process::id().to_string());
         let cache = Self {
             boot: read("/proc/sys/kernel/random/boot_id".as_ref())?
                 .trim()
                 .to_owned(),
             identity: IdMap::current()?.identity(),
             root,
+            _alive: FileLock::acquire(own, Mode::Shared)?,
         };
-        for kind in [PACKAGES, STAGES, FINAL, TOOLS, "lock", "work"] {
-            let directory = cache.root.join(kind);
-            fs::create_dir_all(&directory).map_err(Error::io("create directory", &directory))?;
+        cache.sweep()?;
+        Ok(cache)
+    }
+
+    /// Removes what killed processes left: unfinished entries that nobody holds the lock of, and scratch directories.
+    fn sweep(&self) -> Result<()> {
+        for kind in [PACKAGES, STAGES, FINAL, TOOLS] {
+            for path in list(&self.root.join(kind))? {
+                if path.extension().is_some_and(|it| it == PART)
+                    && let Some(key) = path.file_stem()
+                    && FileLock::try_acquire(self.root.join("lock").join(key), Mode::Exclusive)?
+                        .is_some()
+                {
+                    remove(&path)?;
+                }
+            }
         }
-        let root = fs::canonicalize(&cache.root).map_err(Error::io("resolve", &cache.root))?;
-        Ok(Self { root, ..cache })
+        for path in list(&self.root.join("work"))? {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let owner = name.split('-').next().unwrap_or_default();
+            let lock = FileLock::try_acquire(process_lock(&self.root, owner), Mode::Exclusive)?;
+            if lock.is_some() {
+                remove(&path)?;
+            }
+        }
+        Ok(())
     }
 
     /// The directory that all entries are below.
@@ -118,7 +150,7 @@ impl CacheDirs {
     /// An empty directory to make the entry in. The caller holds the entry's lock, so what is there is left over from a
     /// run that was killed.
     pub(super) fn begin(&self, kind: &str, key: &Key) -> Result<PathBuf> {
-        let path = self.root.join(kind).join(format!("{key}.part"));
+        let path = self.root.join(kind).join(format!("{key}.{PART}"));
         remove(&path)?;
         remove(&self.path(kind, key))?;
         fs::create_dir(&path).map_err(Error::io("create directory", &path))?;
@@ -127,7 +159,7 @@ impl CacheDirs {
 
     /// Makes what [`CacheDirs::begin`] began an entry.
     pub(super) fn publish(&self, kind: &str, key: &Key) -> Result<PathBuf> {
-        let begun = self.root.join(kind).join(format!("{key}.part"));
+        let begun = self.root.join(kind).join(format!("{key}.{PART}"));
         let path = self.path(kind, key);
         let marker = begun.join(MARKER);
         fs::write(&marker, &self.boot).map_err(Error::io("write", &marker))?;
@@ -155,13 +187,8 @@ impl CacheDirs {
     pub fn settle(&self) -> Result<()> {
         let mut fresh = Vec::new();
         for kind in [PACKAGES, STAGES, FINAL, TOOLS] {
-            let directory = self.root.join(kind);
-            let entries = fs::read_dir(&directory).map_err(Error::io("list", &directory))?;
-            for entry in entries {
-                let marker = entry
-                    .map_err(Error::io("list", &directory))?
-                    .path()
-                    .join(MARKER);
+            for entry in list(&self.root.join(kind))? {
+                let marker = entry.join(MARKER);
                 if fs::read_to_string(&marker).is_ok_and(|marker| marker == self.boot) {
                     fresh.push(marker);
                 }
@@ -229,6 +256,17 @@ pub(super) fn remove(path: &Path) -> Result<()> {
     }
 }
 
+/// What every process that uses the cache at `root` holds as long as it lives.
+fn process_lock(root: &Path, process: &str) -> PathBuf {
+    root.join("lock").join(format!("process-{process}"))
+}
+
+fn list(directory: &Path) -> Result<Vec<PathBuf>> {
+    fs::read_dir(directory)
+        .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect())
+        .map_err(Error::io("list", directory))
+}
+
 fn read(path: &Path) -> Result<String> {
     fs::read_to_string(path).map_err(Error::io("read", path))
 }
@@ -277,6 +315,22 @@ mod tests {
         let path = cache.publish(STAGES, &key).unwrap();
         fs::write(path.join(MARKER), "another boot").unwrap();
         assert_eq!(cache.find(STAGES, &key).unwrap(), None);
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_swept() {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = CacheDirs::open(directory.path()).unwrap();
+        let (dead, alive) = (cache.key("dead 1").key(), cache.key("alive 1").key());
+        let dead_entry = cache.begin(STAGES, &dead).unwrap();
+        let alive_entry = cache.begin(STAGES, &alive).unwrap();
+        let _lock = cache.lock(&alive).unwrap();
+        let scratch = cache.scratch().unwrap();
+        let left = cache.root().join("work/4194305-0");
+        fs::create_dir(&left).unwrap();
+        CacheDirs::open(directory.path()).unwrap();
+        assert!(!dead_entry.exists() && !left.exists());
+        assert!(alive_entry.exists() && scratch.path().exists());
     }
 
     #[test]

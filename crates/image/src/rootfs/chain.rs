@@ -18,7 +18,7 @@ use super::{Keep, Step, database};
 use crate::error::Result;
 
 /// Changes whenever the way a stage is made does.
-const FORMAT: &str = "stage 1";
+const FORMAT: &str = "stage 2";
 /// Changes made by preinst scripts before the files are there.
 const PREPARED: &str = "prepared";
 /// Changes made by `dpkg --configure`.
@@ -46,8 +46,6 @@ pub(super) struct Links {
     pub(super) stack: Stack,
     /// Key of the last stage, which stands for all of them.
     pub(super) key: Key,
-    /// Newest file of all packages, seconds since 1970.
-    pub(super) epoch: i64,
     /// Files that the filter left out, sorted.
     pub(super) left_out: Vec<LeftOut>,
     /// How long each stage took.
@@ -92,27 +90,21 @@ impl<'a> Chain<'a> {
             self.placer = Some(Placer::new(&merged));
         }
         let key = self.stage_key(packages);
-        let cached = match self.cache.find(STAGES, &key)? {
-            Some(entry) => {
-                self.recall(packages, &entry)?;
-                true
+        let mut found = self.cache.find(STAGES, &key)?;
+        if found.is_none() {
+            let _lock = self.cache.lock(&key)?;
+            // Somebody else may have made it while this process waited.
+            found = self.cache.find(STAGES, &key)?;
+            if found.is_none() {
+                let entry = self.cache.begin(STAGES, &key)?;
+                self.make(packages, &merged, &entry)?;
+                self.cache.publish(STAGES, &key)?;
             }
-            None => {
-                let _lock = self.cache.lock(&key)?;
-                match self.cache.find(STAGES, &key)? {
-                    Some(entry) => {
-                        self.recall(packages, &entry)?;
-                        true
-                    }
-                    None => {
-                        let entry = self.cache.begin(STAGES, &key)?;
-                        self.make(packages, &merged, &entry)?;
-                        self.cache.publish(STAGES, &key)?;
-                        false
-                    }
-                }
-            }
-        };
+        }
+        let cached = found.is_some();
+        if let Some(entry) = found {
+            self.recall(packages, &entry)?;
+        }
         let entry = self.cache.path(STAGES, &key);
         for part in [PREPARED, FILES, CONFIGURED] {
             let layer = entry.join(part);
@@ -145,7 +137,6 @@ impl<'a> Chain<'a> {
         Links {
             key: self.key.unwrap_or_else(|| self.cache.key(FORMAT).key()),
             stack: self.stack,
-            epoch: self.epoch,
             left_out,
             steps: self.steps,
         }

@@ -67,6 +67,9 @@ pub enum Change {
         /// The password.
         password: Password,
     },
+    /// Gives every account with a password hash the ages of the tree's `/etc/login.defs`, as `useradd` does, and makes
+    /// sure that no other has a maximum: an age of a password that nobody has would end logins by key.
+    PasswordAges,
     /// Enables, disables or masks a systemd unit.
     Unit {
         /// Name with suffix: `nftables.service`, `getty@ttyS0.service`.

@@ -4,15 +4,17 @@
 
 mod triggers;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt::Write;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
+use md5::{Digest as _, Md5};
+
 use super::layer::Layer;
 use super::placement::Placement;
-use super::unpacked::{Unpacked, write_file};
+use super::unpacked::{Kind, Unpacked, write_file};
 use crate::error::{Error, Result};
 
 /// The database's place in the tree.
@@ -78,7 +80,8 @@ pub(super) fn add(
     let placed: Vec<Placed<'_>> = packages.iter().copied().zip(&placement.records).collect();
     let mut status = old("status")?;
     for (package, record) in &placed {
-        status.push_str(&unpacked_stanza(&package.stanza, &record.conffiles));
+        let conffiles = conffile_lines(package, record)?;
+        status.push_str(&unpacked_stanza(&package.stanza, &conffiles));
         write_info(&database.join("info"), package, record)?;
     }
     replace(&database.join("status"), &status)?;
@@ -99,7 +102,7 @@ fn keep_lines(text: &str, keep: impl Fn(&str) -> bool) -> String {
 }
 
 /// The stanza as it stands in `status` after unpacking.
-fn unpacked_stanza(stanza: &str, conffiles: &[String]) -> String {
+fn unpacked_stanza(stanza: &str, conffiles: &str) -> String {
     let mut text = String::with_capacity(stanza.len() + 64);
     for line in stanza.trim_end().lines() {
         text.push_str(line);
@@ -113,12 +116,25 @@ fn unpacked_stanza(stanza: &str, conffiles: &[String]) -> String {
     }
     if !conffiles.is_empty() {
         text.push_str("Conffiles:\n");
-        for path in conffiles {
-            let _ = writeln!(text, " /{path} newconffile");
-        }
+        text.push_str(conffiles);
     }
     text.push('\n');
     text
+}
+
+/// The lines of the `Conffiles` field, in the order of the package's `conffiles`. A file to be removed on upgrades is listed
+/// although the package does not have it.
+fn conffile_lines(package: &Unpacked, record: &Record) -> Result<String> {
+    let mut lines = String::new();
+    for conffile in package.conffiles()? {
+        let path = &conffile.path;
+        if conffile.remove_on_upgrade {
+            let _ = writeln!(lines, " /{path} newconffile remove-on-upgrade");
+        } else if record.conffiles.contains(path) {
+            let _ = writeln!(lines, " /{path} newconffile");
+        }
+    }
+    Ok(lines)
 }
 
 /// Writes `info/PACKAGE.*`.
@@ -133,6 +149,16 @@ fn write_info(info: &Path, package: &Unpacked, record: &Record) -> Result<()> {
     let time = package.newest;
     let target = |suffix: &str| info.join(format!("{base}.{suffix}"));
     write_file(&target("list"), 0o644, (0, 0), time, &mut list.as_bytes())?;
+    if !package.has_control("md5sums") {
+        let sums = checksums(package, record)?;
+        write_file(
+            &target("md5sums"),
+            0o644,
+            (0, 0),
+            time,
+            &mut sums.as_bytes(),
+        )?;
+    }
     for name in &package.control_names {
         if name == "control" {
             continue;
@@ -151,6 +177,26 @@ fn write_info(info: &Path, package: &Unpacked, record: &Record) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The `md5sums` that dpkg makes when it unpacks a package without one: every regular file, in archive order.
+fn checksums(package: &Unpacked, record: &Record) -> Result<String> {
+    let listed: HashSet<&str> = record.listed.iter().map(String::as_str).collect();
+    let mut text = String::new();
+    for entry in &package.entries {
+        if !matches!(entry.kind, Kind::File(_) | Kind::Hardlink(_))
+            || !listed.contains(entry.path.as_str())
+        {
+            continue;
+        }
+        let path = package.tree.join(&entry.path);
+        let mut hasher = Md5::new();
+        File::open(&path)
+            .and_then(|mut file| io::copy(&mut file, &mut hasher))
+            .map_err(Error::io("read", &path))?;
+        let _ = writeln!(text, "{:x}  {}", hasher.finalize(), entry.path);
+    }
+    Ok(text)
 }
 
 fn write(path: &Path, content: &str) -> Result<()> {
@@ -180,16 +226,58 @@ pub(super) fn read_if_any(path: &Path) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rootfs::control::Control;
+    use crate::rootfs::unpacked::Entry;
 
     #[test]
     fn a_stanza_gets_status_and_conffiles() {
         let text = unpacked_stanza(
             "Package: a\nVersion: 1\nDescription: x\n y\n\n",
-            &["etc/a".to_owned()],
+            " /etc/a newconffile\n",
         );
         assert_eq!(
             text,
             "Package: a\nStatus: install ok unpacked\nVersion: 1\nDescription: x\n y\nConffiles:\n /etc/a newconffile\n\n"
+        );
+    }
+
+    #[test]
+    fn checksums_are_made_as_dpkg_makes_them() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir(directory.path().join("etc")).unwrap();
+        fs::write(directory.path().join("etc/b"), "b\n").unwrap();
+        let entry = |path: &str, kind| Entry {
+            path: path.to_owned(),
+            kind,
+            mode: 0o644,
+            uid: 0,
+            gid: 0,
+            mtime: 0,
+        };
+        let stanza = "Package: x\nVersion: 1\nArchitecture: all\n";
+        let package = Unpacked {
+            digest: bedstone_store::Digest::of(b""),
+            control: Control::parse("x", stanza).unwrap(),
+            stanza: stanza.to_owned(),
+            tree: directory.path().to_path_buf(),
+            control_files: directory.path().join("control"),
+            control_names: Vec::new(),
+            entries: vec![
+                entry("etc", Kind::Directory),
+                entry("etc/b", Kind::File(2)),
+                entry("etc/left-out", Kind::File(2)),
+                entry("etc/link", Kind::Symlink("b".to_owned())),
+            ],
+            newest: 0,
+        };
+        let listed = ["etc", "etc/b", "etc/link"].map(str::to_owned).to_vec();
+        let record = Record {
+            listed,
+            ..Record::default()
+        };
+        assert_eq!(
+            checksums(&package, &record).unwrap(),
+            "3b5d5c3712955042212316173ccf37be  etc/b\n"
         );
     }
 

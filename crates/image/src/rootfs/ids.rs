@@ -81,10 +81,10 @@ impl Ids {
             .flat_map(|map| map.iter().filter(|(other, _)| *other != name))
             .map(|(_, &number)| number)
             .collect();
-        if let Some(known) = user.or(group) {
-            if !taken.contains(&known) {
-                return Ok((user.unwrap_or(known), group.unwrap_or(known)));
-            }
+        if let Some(known) = user.or(group)
+            && !taken.contains(&known)
+        {
+            return Ok((user.unwrap_or(known), group.unwrap_or(known)));
         }
         let count = range.last - range.first + 1;
         let start = if range.by_name {

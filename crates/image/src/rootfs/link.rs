@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 
 /// Name of the layer's directory in the stage's cache entry.
 pub(super) const FILES: &str = "files";
-/// Links of a merged `/usr`. Those beyond the first three are made only where a package has files below.
+/// Links of a merged `/usr`. Those beyond the first three are made only where a package has files there.
 const MERGED: [&str; 7] = ["bin", "sbin", "lib", "lib32", "lib64", "libo32", "libx32"];
 
 /// The links of a merged `/usr` that a set of packages needs, each with its target.
@@ -21,7 +21,11 @@ pub(super) fn merged_links(packages: &[&Unpacked]) -> Vec<(&'static str, String)
         .iter()
         .enumerate()
         .filter(|&(index, name)| {
-            let below = |path: &str| path.split('/').next() == Some(name);
+            let below = |path: &str| {
+                let path = path.strip_prefix("usr/").unwrap_or(path);
+                path.split_once('/')
+                    .is_some_and(|(first, _)| first == *name)
+            };
             index < 3
                 || packages
                     .iter()

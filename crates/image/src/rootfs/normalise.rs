@@ -34,7 +34,13 @@ pub(super) const VOLATILE: [(&str, &str); 13] = [
 ///
 /// A volatile file is simply deleted from the layer. That is right as long as no lower layer has it, which holds because
 /// every layer goes through here and no package ships one.
+///
+/// The layer was made now: were the clock before `epoch`, what is new could not be told from what is old.
 pub(super) fn normalise(layer: &Path, epoch: i64) -> Result<()> {
+    let made = fs::symlink_metadata(layer).map_err(Error::io("inspect", layer))?;
+    if made.ctime() < epoch {
+        return Err(Error::Clock { newest: epoch });
+    }
     walk(layer, &mut |path, metadata| {
         let full = layer.join(path);
         let kind = metadata.file_type();

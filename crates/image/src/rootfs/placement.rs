@@ -10,6 +10,8 @@ use super::database::Record;
 use super::unpacked::{Entry, Kind, Unpacked};
 use crate::error::{Error, Result};
 
+/// What dpkg appends to a conffile's name until it is configured.
+pub(super) const CONFFILE_SUFFIX: &str = ".dpkg-new";
 /// More links than this on the way to a file are a loop.
 const LINK_LIMIT: usize = 40;
 
@@ -132,7 +134,12 @@ impl Placer {
         placement: &mut Placement,
     ) -> Result<()> {
         let control = &package.control;
-        let conffiles: HashSet<String> = package.conffiles()?.into_iter().collect();
+        let conffiles: HashSet<String> = package
+            .conffiles()?
+            .into_iter()
+            .filter(|conffile| !conffile.remove_on_upgrade)
+            .map(|conffile| conffile.path)
+            .collect();
         let (left_out, empty) = left_out(package, &conffiles, keep);
         let mut record = Record::default();
         let mut resolved: HashMap<String, String> = HashMap::new();
@@ -177,7 +184,7 @@ impl Placer {
             }
             if conffiles.contains(path) {
                 record.conffiles.push(path.to_owned());
-                target.push_str(".dpkg-new");
+                target.push_str(CONFFILE_SUFFIX);
             }
             placement.files.insert(target, (position, index));
         }

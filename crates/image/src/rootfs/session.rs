@@ -87,6 +87,8 @@ pub(super) fn sandbox(root: &Path, epoch: i64) -> Sandbox {
         ("SHELL", "/bin/sh"),
         ("SOURCE_DATE_EPOCH", &epoch.to_string()),
         ("PYTHONHASHSEED", "0"),
+        // Importing would leave byte code with times in it; compiling for a package leaves it with hashes.
+        ("PYTHONDONTWRITEBYTECODE", "1"),
         ("DEBIAN_FRONTEND", "noninteractive"),
         ("DEBCONF_NONINTERACTIVE_SEEN", "true"),
         ("DEBCONF_NOWARNINGS", "yes"),
@@ -111,10 +113,7 @@ pub(super) fn run(
         interrupt,
         time: None,
     };
-    let output = match sandbox.run_with_input(program, arguments, input, limits) {
-        Err(bedstone_sys::Error::Interrupted) => return Err(Error::Interrupted),
-        other => other?,
-    };
+    let output = sandbox.run_with_input(program, arguments, input, limits)?;
     if output.status.success() {
         return Ok(output);
     }

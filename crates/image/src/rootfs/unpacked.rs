@@ -3,8 +3,9 @@
 //! A cached tree has the paths, modes, owners and times of the archive, before any dpkg rule is applied: those are
 //! applied when a stage links the files into its layer.
 
+use std::cell::RefCell;
 use std::fs::{self, File, FileTimes, OpenOptions};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown, fchown, lchown, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,6 +23,8 @@ use crate::error::{Error, Result};
 
 /// Changes whenever the form of an unpacked package does.
 const FORMAT: &str = "unpacked 1";
+/// Bytes written at once.
+const COPY_BUFFER: usize = 1 << 18;
 
 /// An unpacked .deb in the cache.
 #[derive(Debug)]
@@ -89,18 +92,35 @@ impl Unpacked {
             .map_err(Error::io("read", path))
     }
 
-    /// The package's conffiles as paths relative to the root.
-    pub(super) fn conffiles(&self) -> Result<Vec<String>> {
-        Ok(self
-            .control_file("conffiles")?
-            .unwrap_or_default()
+    /// The package's conffiles (deb-conffiles(5)).
+    pub(super) fn conffiles(&self) -> Result<Vec<Conffile>> {
+        let text = self.control_file("conffiles")?.unwrap_or_default();
+        Ok(text
             .lines()
             .map(str::trim)
-            // deb-conffiles(5): a flag before the path; `remove-on-upgrade` names a file that is not shipped.
-            .filter(|line| !line.is_empty() && !line.starts_with("remove-on-upgrade"))
-            .map(|line| line.trim_start_matches('/').to_owned())
+            .filter(|line| !line.is_empty())
+            .map(|line| {
+                let flagged = line.strip_prefix("remove-on-upgrade ");
+                Conffile {
+                    path: flagged
+                        .unwrap_or(line)
+                        .trim()
+                        .trim_start_matches('/')
+                        .to_owned(),
+                    remove_on_upgrade: flagged.is_some(),
+                }
+            })
             .collect())
     }
+}
+
+/// A line of a package's `conffiles`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Conffile {
+    /// Relative to the root.
+    pub(super) path: String,
+    /// The package no longer has the file, and an upgrade removes it.
+    pub(super) remove_on_upgrade: bool,
 }
 
 /// Finds the unpacked package in the cache, or unpacks it. The second value says whether it was there.
@@ -268,21 +288,17 @@ fn describe(package: &Package, entry: ArchiveEntry) -> Result<Entry> {
 
 fn write_entry(tree: &Path, entry: &Entry, content: &mut impl Read) -> Result<()> {
     let path = tree.join(&entry.path);
-    let made = match &entry.kind {
-        Kind::Directory => {
-            return fs::create_dir_all(&path).map_err(Error::io("create directory", path));
-        }
-        Kind::File(_) => {
-            return with_parent(&path, || {
-                write_file(
-                    &path,
-                    entry.mode,
-                    (entry.uid, entry.gid),
-                    entry.mtime,
-                    content,
-                )
-            });
-        }
+    match &entry.kind {
+        Kind::Directory => fs::create_dir_all(&path).map_err(Error::io("create directory", path)),
+        Kind::File(_) => with_parent(&path, || {
+            write_file(
+                &path,
+                entry.mode,
+                (entry.uid, entry.gid),
+                entry.mtime,
+                content,
+            )
+        }),
         Kind::Hardlink(target) => with_parent(&path, || {
             fs::hard_link(tree.join(target), &path).map_err(Error::io("create", &path))
         }),
@@ -292,8 +308,7 @@ fn write_entry(tree: &Path, entry: &Entry, content: &mut impl Read) -> Result<()
                 .map_err(Error::io("create", &path))?;
             set_times(&path, entry.mtime)
         }),
-    };
-    made
+    }
 }
 
 /// Archives nearly always have an entry for the directory before those in it, but need not.
@@ -320,11 +335,35 @@ pub(super) fn write_file(
         .mode(0o600)
         .open(path)
         .map_err(Error::io("create", path))?;
-    io::copy(content, &mut file).map_err(Error::io("write", path))?;
+    copy(content, &mut file).map_err(Error::io("write", path))?;
     fchown(&file, Some(uid), Some(gid))
         .and_then(|()| file.set_permissions(fs::Permissions::from_mode(mode)))
         .and_then(|()| file.set_times(FileTimes::new().set_modified(time(mtime))))
         .map_err(Error::io("set attributes of", path))
+}
+
+/// As [`io::copy`], in larger pieces: a package may hold hundreds of megabytes.
+fn copy(content: &mut (impl Read + ?Sized), file: &mut File) -> io::Result<()> {
+    thread_local! {
+        static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; COPY_BUFFER]);
+    }
+    BUFFER.with_borrow_mut(|buffer| {
+        loop {
+            let mut filled = 0;
+            while filled < buffer.len() {
+                match content.read(&mut buffer[filled..]) {
+                    Ok(0) => break,
+                    Ok(length) => filled += length,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            file.write_all(&buffer[..filled])?;
+            if filled < buffer.len() {
+                return Ok(());
+            }
+        }
+    })
 }
 
 fn finish_directory(path: &Path, entry: &Entry) -> Result<()> {

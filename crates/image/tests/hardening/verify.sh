@@ -35,7 +35,7 @@ tail -n 1 /etc/audit/audit.rules | grep -qx -- "-e 2" || fail "the audit rules d
 ok audit
 units=$(ls /etc/systemd/system/bedstone-*.service /etc/systemd/system/bedstone-*.timer)
 # shellcheck disable=SC2086
-complaints=$(systemd-analyze --man=no verify $units /etc/systemd/system/tmp.mount ssh.service nftables.service auditd.service chrony.service 2>&1) || true
+complaints=$(systemd-analyze --man=no verify $units /etc/systemd/system/tmp.mount ssh.service nftables.service auditd.service chrony.service systemd-networkd.service 2>&1) || true
 [ -z "$complaints" ] || fail "systemd-analyze verify: $complaints"
 ok units
 complaints=$(useradd -D 2>&1 > /dev/null)

@@ -24,8 +24,6 @@ use crate::process::{Drained, close_from, drain, exit_now, fork};
 const HOST_NAME: &str = "bedstone";
 /// The devices that programs may expect everywhere; bound from the host.
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
-/// Log bytes kept of one program: what is beyond that is a program gone wild.
-const LOG_LIMIT: usize = 64 << 20;
 
 /// Whether a bound directory may be written to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +48,7 @@ pub struct Limits<'a> {
 pub struct Output {
     /// Exit status; a program killed by signal N shows as exit code 128 + N.
     pub status: ExitStatus,
-    /// Standard output and standard error in the order written.
+    /// The first 64 MiB of standard output and standard error in the order written.
     pub log: Vec<u8>,
     /// Whether the time limit ended it.
     pub timed_out: bool,
@@ -158,7 +156,6 @@ impl Sandbox {
             child.kill().map_err(Error::call("stop the sandbox"))?;
         }
         let status = child.wait().map_err(Error::call("wait for the sandbox"))?;
-        log.truncate(LOG_LIMIT);
         match drained? {
             Drained::Interrupted => Err(Error::Interrupted),
             Drained::Late => Ok(Output {

@@ -100,3 +100,44 @@ fn a_malformed_line_is_named() {
         "`etc/group` in the tree, line 2: 1 fields instead of 4"
     );
 }
+
+#[test]
+fn only_passwords_get_old() {
+    let tree = tree();
+    fs::write(
+        tree.path().join("etc/login.defs"),
+        "# PASS_MAX_DAYS 1\nPASS_MAX_DAYS\t365\nPASS_MIN_DAYS 1\nPASS_WARN_AGE 14\nUMASK 027\n",
+    )
+    .unwrap();
+    fs::write(
+        tree.path().join("etc/shadow"),
+        "root:$y$j9T$x$y:19000:0:99999:7:::\nkeys:*:19000:0:365:7:::\noff:!$y$j9T$x$y:19000:0:365:7:::\nsshd:!:19000::::::\n",
+    )
+    .unwrap();
+    let before = Accounts::read(tree.path()).unwrap();
+    let mut accounts = before.clone();
+    accounts.set_ages(&PasswordAges::read(tree.path()).unwrap());
+    accounts.write(tree.path(), &before).unwrap();
+    assert_eq!(
+        fs::read_to_string(tree.path().join("etc/shadow")).unwrap(),
+        "root:$y$j9T$x$y:19000:1:365:14:::\nkeys:*:19000:0:99999:7:::\noff:!$y$j9T$x$y:19000:0:99999:7:::\nsshd:!:19000::::::\n"
+    );
+}
+
+#[test]
+fn ages_that_are_no_numbers_are_refused() {
+    let tree = tree();
+    assert_eq!(
+        PasswordAges::read(tree.path()).unwrap(),
+        PasswordAges::default()
+    );
+    let file = tree.path().join("etc/login.defs");
+    fs::write(&file, "PASS_MAX_DAYS -1\n").unwrap();
+    let ages = PasswordAges::read(tree.path()).unwrap();
+    assert_eq!(ages.maximum.as_deref(), Some(""));
+    for line in ["PASS_MAX_DAYS\n", "PASS_MAX_DAYS year\n"] {
+        fs::write(&file, line).unwrap();
+        let error = PasswordAges::read(tree.path()).unwrap_err().to_string();
+        assert!(error.contains("PASS_MAX_DAYS"), "{error}");
+    }
+}
