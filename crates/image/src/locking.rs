@@ -127,31 +127,10 @@ pub fn request(product: &Product) -> Result<Request> {
         .iter()
         .map(|package| package.name.to_string())
         .collect();
-    // What our /init runs from the verified root.
-    let needed: &[&str] = match manifest.partitions.data_encryption {
-        DataEncryption::None => &["e2fsprogs"],
-        // systemd loads the three libraries of tpm2-tss at run time, so its packages only suggest them.
-        DataEncryption::Tpm2 if manifest.debian.suite.to_string() == "bookworm" => &[
-            "e2fsprogs",
-            "cryptsetup-bin",
-            "systemd",
-            "libtss2-esys-3.0.2-0",
-            "libtss2-mu0",
-            "libtss2-rc0",
-        ],
-        // From trixie on what opens encrypted volumes is a package of its own.
-        DataEncryption::Tpm2 => &[
-            "e2fsprogs",
-            "cryptsetup-bin",
-            "systemd-cryptsetup",
-            "libtss2-esys-3.0.2-0",
-            "libtss2-mu-4.0.1-0",
-            "libtss2-rc0",
-        ],
-    };
+    let needed = needed_by_init(manifest)?;
     for name in needed {
         if !install.iter().any(|known| known == name) {
-            install.push((*name).to_owned());
+            install.push(name.to_owned());
         }
     }
     Ok(Request {
@@ -162,6 +141,24 @@ pub fn request(product: &Product) -> Result<Request> {
         preferences: preferences(manifest)?,
         keep: Vec::new(),
     })
+}
+
+/// The packages whose programs our /init runs from the verified root.
+fn needed_by_init(manifest: &Manifest) -> Result<Vec<&'static str>> {
+    let mut needed = vec!["e2fsprogs"];
+    if manifest.partitions.data_encryption == DataEncryption::Tpm2 {
+        let suite = manifest.debian.suite.to_string();
+        // systemd loads the three libraries of tpm2-tss at run time, so its packages only suggest them.
+        needed.extend(["cryptsetup-bin", "libtss2-esys-3.0.2-0", "libtss2-rc0"]);
+        needed.extend(match suite.as_str() {
+            // systemd 247 has no systemd-cryptenroll, cryptsetup 2.3 no token plugins.
+            "bullseye" => return Err(Error::NoSealing { suite }),
+            "bookworm" => ["systemd", "libtss2-mu0"],
+            // From trixie on what opens encrypted volumes is a package of its own.
+            _ => ["systemd-cryptsetup", "libtss2-mu-4.0.1-0"],
+        });
+    }
+    Ok(needed)
 }
 
 /// The manifest's pins in the form that apt_preferences(5) has for them.
