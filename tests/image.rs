@@ -27,6 +27,9 @@ root = "640M"
 data = "256M"
 "#;
 
+/// A machine that others keep busy takes minutes to boot in software: that is no hang.
+const PATIENT: &str = "[boot]\nwatchdog = 600\n\n";
+
 /// A built image, with an account that tests log in to.
 #[derive(Debug)]
 pub struct Image {
@@ -52,9 +55,10 @@ impl Image {
         let images = kept("test-images");
         let _lock =
             FileLock::acquire(images.join(format!("{name}.lock")), Mode::Exclusive).unwrap();
-        let layer_file = write_layer(&format!("{name}-layer"), layer);
+        let layer = format!("{PATIENT}{layer}");
+        let layer_file = write_layer(&format!("{name}-layer"), &layer);
         let program = program();
-        let mut inputs = [SMALL, layer].concat().into_bytes();
+        let mut inputs = [SMALL, &layer].concat().into_bytes();
         for file in files(&examples()) {
             inputs.extend(fs::read(examples().join(file)).unwrap());
         }
