@@ -25,9 +25,9 @@ use crate::image::Image;
 use crate::program::kept;
 
 /// From power on to the login prompt, also where one slot fails first and both cores have other work.
-pub const BOOT: Duration = Duration::from_secs(420);
+pub const BOOT: Duration = Duration::from_secs(900);
 /// One command in the guest.
-pub const COMMAND: Duration = Duration::from_secs(120);
+pub const COMMAND: Duration = Duration::from_secs(300);
 
 /// The boot entries that a start leaves at the head of the firmware's list.
 const BOOT_ENTRIES: [&str; 3] = ["EFI Boot Guard", "Bedstone slot B", "Bedstone slot A"];
