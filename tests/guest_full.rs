@@ -1,21 +1,61 @@
-//! What a machine does with an image: boots in QEMU from the firmware on, with Secure Boot enforced.
-//!
-//! Each case has a copy of an image's disk and a variable store of its own, which live as long as the case. Images are
-//! built once and kept in `test-images` below Cargo's target directory.
+//! Images of all kinds boot as `guest` wants it: root file systems, suites and the examples.
 
 // Failing loudly is what tests are for.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-#[path = "guest/damage.rs"]
-mod damage;
-#[path = "guest/image.rs"]
-mod image;
-#[path = "guest/machine.rs"]
-mod machine;
+#[path = "guest/verified.rs"]
+mod verified;
 
-#[path = "guest/boots.rs"]
-mod boots;
-#[path = "guest/data.rs"]
-mod data;
-#[path = "guest/fallback.rs"]
-mod fallback;
+use bedstone_tests::image::Image;
+
+/// Boots the small product of a suite with a root of the given kind.
+fn boots(suite: &str, file_system: &str) {
+    let layer = format!("[debian]\nsuite = \"{suite}\"\n\n[root]\ntype = \"{file_system}\"\n");
+    verified::boots(&Image::small(&format!("{suite}-{file_system}"), &layer));
+}
+
+#[test]
+fn bookworm_on_erofs() {
+    boots("bookworm", "erofs");
+}
+
+#[test]
+fn bookworm_on_squashfs() {
+    boots("bookworm", "squashfs");
+}
+
+#[test]
+fn bookworm_on_ext4() {
+    boots("bookworm", "ext4");
+}
+
+#[test]
+fn trixie_on_erofs() {
+    boots("trixie", "erofs");
+}
+
+#[test]
+fn trixie_on_squashfs() {
+    boots("trixie", "squashfs");
+}
+
+#[test]
+fn trixie_on_ext4() {
+    boots("trixie", "ext4");
+}
+
+#[test]
+fn the_minimal_example() {
+    verified::boots(&Image::example("minimal", "minimal", ""));
+}
+
+#[test]
+fn the_security_example_of_trixie() {
+    let layer = "[debian]\nsuite = \"trixie\"\n";
+    verified::boots(&Image::example("security-trixie", "security", layer));
+}
+
+#[test]
+fn the_real_time_example() {
+    verified::boots(&Image::example("security-rt", "security-rt", ""));
+}

@@ -1,5 +1,11 @@
 //! Fixtures.
 
+// Failing loudly is what tests are for.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+pub mod damage;
+pub mod image;
+pub mod machine;
 pub mod package;
 pub mod program;
 pub mod repository;

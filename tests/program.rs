@@ -26,7 +26,17 @@ pub fn program() -> PathBuf {
 
 /// Where downloads are kept between runs of the tests: nothing that a test checks depends on what is there.
 pub fn downloads() -> PathBuf {
-    target_directory().join("../test-downloads")
+    kept("test-downloads")
+}
+
+/// A directory below Cargo's target directory that stays there between runs of the tests.
+pub fn kept(name: &str) -> PathBuf {
+    let path = target_directory()
+        .parent()
+        .expect("target/PROFILE has a parent")
+        .join(name);
+    fs::create_dir_all(&path).expect("make a directory");
+    path
 }
 
 /// `target/debug` or `target/release`: the tests themselves are in its `deps`.

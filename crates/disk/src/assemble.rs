@@ -71,9 +71,15 @@ pub fn assemble(plan: &DiskPlan, target: &Path) -> Result<Assembled> {
                 .iter()
                 .map(|job| job.offset..job.offset + job.length),
         );
-        if plan.content == PartitionContent::Empty {
-            let end = partition.start + partition.size.min(ALIGNMENT);
-            mapped.push(partition.start..end);
+        let end = partition.start + partition.size;
+        match &plan.content {
+            PartitionContent::Empty => {
+                mapped.push(partition.start..end.min(partition.start + ALIGNMENT));
+            }
+            PartitionContent::Ends { tail, .. } => {
+                mapped.push(end - (*tail).min(partition.size)..end);
+            }
+            _ => {}
         }
     }
     let backup_at = table.disk_size - BACKUP_SIZE;
@@ -143,7 +149,9 @@ impl Job {
 fn add_jobs(partition: &Partition, content: &PartitionContent, jobs: &mut Vec<Job>) -> Result<u64> {
     let source = match content {
         PartitionContent::Empty => return Ok(0),
-        PartitionContent::Bytes(bytes) => Content::Bytes(bytes.clone()),
+        PartitionContent::Bytes(bytes) | PartitionContent::Ends { head: bytes, .. } => {
+            Content::Bytes(bytes.clone())
+        }
         PartitionContent::File(path) => Content::File(path.clone()),
         PartitionContent::Fat {
             volume_id,

@@ -42,6 +42,14 @@ pub enum PartitionContent {
     Empty,
     /// These bytes, then nothing.
     Bytes(Vec<u8>),
+    /// `head` at its start and `tail` zero bytes at its end, so that nothing of a device's earlier life is found in either
+    /// place; nothing between.
+    Ends {
+        /// The first bytes.
+        head: Vec<u8>,
+        /// How many bytes at the end are zero.
+        tail: u64,
+    },
     /// The bytes of this file, then nothing.
     File(PathBuf),
     /// A FAT volume of the partition's size.

@@ -181,6 +181,14 @@ pub enum Error {
         /// Its name.
         name: String,
     },
+    /// The suite's systemd cannot seal a key to the TPM.
+    #[error(
+        "`partitions.data-encryption = \"tpm2\"` needs systemd 248 and cryptsetup 2.4 or later, which `{suite}` does not have: take bookworm or a later suite"
+    )]
+    NoSealing {
+        /// `debian.suite`.
+        suite: String,
+    },
     /// The boot chain's suite lacks one of its packages.
     #[error("source `{source_name}` has no package `{package}`")]
     NoBootPackage {

@@ -130,31 +130,11 @@ pub fn request(product: &Product) -> Result<Request> {
         .iter()
         .map(|package| package.name.to_string())
         .collect();
-    // What our /init runs from the verified root.
-    let needed: &[&str] = match manifest.partitions.data_encryption {
-        DataEncryption::None => &["e2fsprogs"],
-        // systemd loads the three libraries of tpm2-tss at run time, so its packages only suggest them.
-        DataEncryption::Tpm2 if manifest.debian.suite.to_string() == "bookworm" => &[
-            "e2fsprogs",
-            "cryptsetup-bin",
-            "systemd",
-            "libtss2-esys-3.0.2-0",
-            "libtss2-mu0",
-            "libtss2-rc0",
-        ],
-        // From trixie on what opens encrypted volumes is a package of its own.
-        DataEncryption::Tpm2 => &[
-            "e2fsprogs",
-            "cryptsetup-bin",
-            "systemd-cryptsetup",
-            "libtss2-esys-3.0.2-0",
-            "libtss2-mu-4.0.1-0",
-            "libtss2-rc0",
-        ],
-    };
+    let suite = manifest.debian.suite.to_string();
+    let needed = needed_by_init(manifest.partitions.data_encryption, &suite)?;
     for name in needed {
         if !install.iter().any(|known| known == name) {
-            install.push((*name).to_owned());
+            install.push(name.to_owned());
         }
     }
     Ok(Request {
@@ -203,6 +183,27 @@ pub fn request_digest(product: &Product) -> Result<Digest> {
         "boot": manifest.boot.suite,
     });
     Ok(Digest::of(text.to_string().as_bytes()))
+}
+
+/// The packages whose programs our /init runs from the verified root.
+fn needed_by_init(encryption: DataEncryption, suite: &str) -> Result<Vec<&'static str>> {
+    let mut needed = vec!["e2fsprogs"];
+    if encryption == DataEncryption::Tpm2 {
+        // systemd loads the three libraries of tpm2-tss at run time, so its packages only suggest them.
+        needed.extend(["cryptsetup-bin", "libtss2-esys-3.0.2-0", "libtss2-rc0"]);
+        needed.extend(match suite {
+            // systemd 247 has no systemd-cryptenroll, cryptsetup 2.3 no token plugins.
+            "bullseye" => {
+                return Err(Error::NoSealing {
+                    suite: suite.to_owned(),
+                });
+            }
+            "bookworm" => ["systemd", "libtss2-mu0"],
+            // From trixie on what opens encrypted volumes is a package of its own.
+            _ => ["systemd-cryptsetup", "libtss2-mu-4.0.1-0"],
+        });
+    }
+    Ok(needed)
 }
 
 /// The manifest's pins in the form that apt_preferences(5) has for them.
@@ -272,4 +273,20 @@ fn boot_packages(universe: &Universe) -> Result<Vec<Locked>> {
             Ok(Locked::new(package)?)
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sealing_needs_packages_that_each_suite_names_its_own_way() {
+        let tpm2 = |suite| needed_by_init(DataEncryption::Tpm2, suite);
+        assert!(tpm2("bookworm").unwrap().contains(&"libtss2-mu0"));
+        assert!(tpm2("trixie").unwrap().contains(&"systemd-cryptsetup"));
+        let refused = tpm2("bullseye").unwrap_err().to_string();
+        assert!(refused.contains("take bookworm"), "{refused}");
+        let plain = needed_by_init(DataEncryption::None, "bullseye").unwrap();
+        assert_eq!(plain, ["e2fsprogs"]);
+    }
 }

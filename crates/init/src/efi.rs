@@ -101,7 +101,8 @@ impl Variables {
         let name = efivarfs::file_name(name, vendor);
         self.make_mutable(&name)?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
-        let mode = Mode::from_raw_mode(0o600);
+        // As the kernel shows all others.
+        let mode = Mode::from_raw_mode(0o644);
         let file = rustix::fs::openat(&self.directory, &name, flags, mode)?;
         // The kernel wants all of it in one call.
         let content = efivarfs::encode(attributes::BOOT_ENTRY, value);

@@ -158,11 +158,14 @@ fn a_used_device_becomes_like_the_image() {
         assert!(device[range.clone()] == image[range]);
     }
     let data = &made.partitions[5];
-    // What the device held there before is gone: all of the head is what the image has.
-    let head = &device[data.start as usize..][..data_partition::HEAD];
-    let tail = [0; data_partition::TAIL_MARK];
+    // What the device held there before is gone: head and tail are what the image has.
+    let bytes = &device[data.start as usize..][..data.size as usize];
+    let (head, rest) = bytes.split_at(data_partition::HEAD);
+    let (between, tail) = rest.split_at(rest.len() - data_partition::TAIL as usize);
+    assert!(tail.iter().all(|byte| *byte == 0));
+    assert!(between.iter().all(|byte| *byte == 0xa5));
     assert_eq!(
-        data_partition::judge(head, &tail),
+        data_partition::judge(head, &tail[tail.len() - data_partition::TAIL_MARK..]),
         data_partition::Content::Blank
     );
     let disk = Disk::new(device).unwrap();

@@ -162,11 +162,12 @@ pub fn standard(parts: &Parts) -> Result<DiskPlan> {
         let name = slot.root_partition();
         partitions.push(partition(name, Guid::LINUX_DATA, parts.sizes.root, content));
     }
-    // All of the first MiB is written, so that nothing of a device's earlier life makes the partition look used.
+    // All that is looked at is written, so that nothing of a device's earlier life makes the partition look used.
     let mut head = vec![0; data_partition::HEAD];
     let blank = data_partition::blank_head();
     head[..blank.len()].copy_from_slice(&blank);
-    let data = PartitionContent::Bytes(head);
+    let tail = data_partition::TAIL;
+    let data = PartitionContent::Ends { head, tail };
     partitions.push(partition("data", Guid::LINUX_DATA, parts.sizes.data, data));
     Ok(DiskPlan {
         disk: disk_guid(&parts.product),

@@ -1,11 +1,13 @@
+//! A machine in QEMU with a copy of an image's disk.
+
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bedstone_disk::bgenv::Environment;
-use bedstone_disk::efi_variables::SecureBootKeys;
+use bedstone_disk::efi_variables::{GLOBAL, LoadOption, SecureBootKeys, boot_order, efivarfs};
 use bedstone_disk::guid::Guid;
 use bedstone_disk::layout::Slot;
 use bedstone_disk::model::Disk;
@@ -19,31 +21,38 @@ use bedstone_lab::qemu::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::image::{Image, directory};
+use crate::image::Image;
+use crate::program::kept;
 
 /// From power on to the login prompt, also where one slot fails first and both cores have other work.
-pub(crate) const BOOT: Duration = Duration::from_secs(420);
+pub const BOOT: Duration = Duration::from_secs(900);
 /// One command in the guest.
-pub(crate) const COMMAND: Duration = Duration::from_secs(120);
+pub const COMMAND: Duration = Duration::from_secs(300);
+
+/// The boot entries that a start leaves at the head of the firmware's list.
+const BOOT_ENTRIES: [&str; 3] = ["EFI Boot Guard", "Bedstone slot B", "Bedstone slot A"];
 
 /// A machine with a disk and variables that only this case has.
-pub(crate) struct Guest {
+#[derive(Debug)]
+pub struct Guest {
     qemu: Qemu,
+    tools: Tools,
     disk: PathBuf,
+    variables: PathBuf,
     /// Holds disk and variables; goes last.
     _files: TempDir,
 }
 
 /// What is read off the console while a machine boots.
 #[derive(Debug)]
-pub(crate) struct Booted {
+pub struct Booted {
     /// All that the console said up to the login prompt.
-    pub(crate) console: String,
+    pub console: String,
 }
 
 impl Booted {
     /// The slots whose root was verified and started, in this order.
-    pub(crate) fn slots(&self) -> Vec<&str> {
+    pub fn slots(&self) -> Vec<&str> {
         let lines = self.init_lines().into_iter();
         lines
             .filter_map(|line| line.strip_prefix("slot "))
@@ -54,23 +63,47 @@ impl Booted {
     }
 
     /// What the image's init said.
-    pub(crate) fn init_lines(&self) -> Vec<&str> {
+    pub fn init_lines(&self) -> Vec<&str> {
         let lines = self.console.lines();
         lines
             .filter_map(|line| Some(line.split_once("bedstone-init: ")?.1.trim_end()))
             .collect()
     }
 
-    pub(crate) fn init_says(&self, text: &str) -> bool {
-        self.init_lines().iter().any(|line| line.contains(text))
+    /// The init said this, as a whole line.
+    #[track_caller]
+    pub fn assert_init_says(&self, line: &str) {
+        let lines = self.init_lines();
+        assert!(lines.contains(&line), "`{line}` is not in {lines:#?}");
+    }
+
+    /// The console said all of this, in this order.
+    #[track_caller]
+    pub fn assert_says(&self, texts: &[&str]) {
+        let mut rest = self.console.as_str();
+        for text in texts {
+            match rest.split_once(text) {
+                Some((_, after)) => rest = after,
+                None => panic!("`{text}` is not, or not there, in:\n{}", self.console),
+            }
+        }
     }
 }
 
 impl Guest {
-    /// Prepares a machine with a copy of the image's disk and with firmware that trusts the image's keys only.
-    pub(crate) fn new(image: &Image, tpm: Option<&Path>) -> Self {
+    /// Prepares a machine with a copy of the image's disk, and with firmware that trusts the image's keys only.
+    pub fn new(image: &Image) -> Self {
+        Self::prepare(image, None)
+    }
+
+    /// The same with a TPM whose state is kept in a directory.
+    pub fn with_tpm(image: &Image, state: &Path) -> Self {
+        Self::prepare(image, Some(state))
+    }
+
+    fn prepare(image: &Image, tpm: Option<&Path>) -> Self {
         // Beside the images: the copy is sparse, but too large for a /tmp in memory.
-        let files = TempDir::new_in(directory("test-images")).unwrap();
+        let files = TempDir::new_in(kept("test-images")).unwrap();
         let disk = files.path().join("disk.img");
         let copied = Command::new("cp")
             .args(["--sparse=always", "--reflink=auto"])
@@ -80,7 +113,7 @@ impl Guest {
         assert!(copied.success());
 
         let path: Vec<PathBuf> = env::split_paths(&env::var_os("PATH").unwrap()).collect();
-        let cache = directory("test-lab");
+        let cache = kept("test-lab");
         let tools = Tools::discover(&path, Path::new("/usr/share/OVMF"), &cache).unwrap();
         let [pk, kek, db] = ["pk-certificate", "kek-certificate", "db-certificate"]
             .map(|kind| fs::read(image.file(kind)).unwrap());
@@ -114,7 +147,7 @@ impl Guest {
                 keep: true,
             }),
             watchdog: true,
-            console_log: Some(directory("test-images").join(format!(
+            console_log: Some(kept("test-images").join(format!(
                 "console-{}.log",
                 std::thread::current().name().unwrap_or("guest").replace("::", "-")
             ))),
@@ -124,19 +157,27 @@ impl Guest {
         let qemu = Qemu::new(&tools, config, accelerator, None).unwrap();
         Self {
             qemu,
+            tools,
             disk,
+            variables,
             _files: files,
         }
     }
 
+    /// Empties the firmware's variables while the machine is off: without keys nothing is verified.
+    pub fn disable_secure_boot(&mut self) {
+        let template = self.tools.ovmf_variables().unwrap();
+        write_variables(&template, None, &[], &self.variables).unwrap();
+    }
+
     /// Switches the machine on and waits for the login prompt, through as many restarts as it takes.
-    pub(crate) fn boot(&mut self) -> Booted {
+    pub fn boot(&mut self) -> Booted {
         self.qemu.power_on().unwrap();
         self.reach_login()
     }
 
     /// Waits for the login prompt; it stays to be answered by [`Guest::log_in`].
-    pub(crate) fn reach_login(&mut self) -> Booted {
+    pub fn reach_login(&mut self) -> Booted {
         let console = self.qemu.console().unwrap();
         // The prompt's line is `HOST login: `; nothing else of a boot ends so.
         let found = console.expect(Pattern::text(" login: "), BOOT).unwrap();
@@ -146,7 +187,7 @@ impl Guest {
     }
 
     /// Answers the login prompt that [`Guest::boot`] found.
-    pub(crate) fn log_in(&mut self) {
+    pub fn log_in(&mut self) {
         let console = self.qemu.console().unwrap();
         // A new prompt, since the one that was there has been read.
         console.send_line("").unwrap();
@@ -154,37 +195,103 @@ impl Guest {
     }
 
     /// Runs a command that must succeed; its output.
-    pub(crate) fn run(&mut self, command: &str) -> String {
+    pub fn run(&mut self, command: &str) -> String {
         let output = self.qemu.console().unwrap().run(command, COMMAND).unwrap();
         assert_eq!(output.status, 0, "`{command}`: {}", output.text());
         output.text()
     }
 
     /// Runs a command that may fail or be cut off by a restart.
-    pub(crate) fn start(&mut self, command: &str) {
+    pub fn start(&mut self, command: &str) {
         self.qemu.console().unwrap().send_line(command).unwrap();
     }
 
+    /// Waits until a command in the guest succeeds, within the time of a boot.
+    pub fn wait_for(&mut self, command: &str) {
+        let begun = Instant::now();
+        while self
+            .qemu
+            .console()
+            .unwrap()
+            .run(command, COMMAND)
+            .unwrap()
+            .status
+            != 0
+        {
+            assert!(begun.elapsed() < BOOT, "`{command}` never succeeds");
+            std::thread::sleep(Duration::from_millis(500));
+        }
+    }
+
+    /// The value of one of the firmware's own variables, if it is there.
+    pub fn variable(&mut self, name: &str) -> Option<Vec<u8>> {
+        let file = format!(
+            "/sys/firmware/efi/efivars/{}",
+            efivarfs::file_name(name, GLOBAL)
+        );
+        let hex = self.run(&format!("[ ! -e {file} ] || od -An -v -tx1 {file}"));
+        let bytes: Vec<u8> = hex
+            .split_whitespace()
+            .map(|byte| u8::from_str_radix(byte, 16).unwrap())
+            .collect();
+        (!bytes.is_empty()).then(|| efivarfs::decode(&bytes).unwrap().1.to_vec())
+    }
+
+    /// Whether the firmware says that it verifies what it starts.
+    pub fn enforces_secure_boot(&mut self) -> bool {
+        self.variable("SecureBoot").expect("UEFI has this variable") == [1]
+    }
+
+    /// What the firmware starts, in this order.
+    pub fn boot_entries(&mut self) -> Vec<String> {
+        let order = self.variable("BootOrder").unwrap_or_default();
+        let order = boot_order::decode(&order).unwrap();
+        order
+            .into_iter()
+            .filter_map(|number| self.variable(&boot_order::name(number)))
+            .map(|entry| LoadOption::decode(&entry).unwrap().description)
+            .collect()
+    }
+
+    /// Waits until the watcher has made the boot entries by which the firmware gets past a refused kernel.
+    pub fn wait_for_boot_entries(&mut self) {
+        let begun = Instant::now();
+        loop {
+            let entries = self.boot_entries();
+            if entries.starts_with(&BOOT_ENTRIES.map(str::to_owned)) {
+                return;
+            }
+            assert!(begun.elapsed() < BOOT, "{entries:?}");
+            std::thread::sleep(Duration::from_millis(500));
+        }
+    }
+
     /// `/run/bedstone/boot.json`.
-    pub(crate) fn status(&mut self) -> Value {
+    pub fn status(&mut self) -> Value {
         let text = self.run("cat /run/bedstone/boot.json");
         serde_json::from_str(&text).unwrap()
     }
 
     /// Presses the power button, and waits until the guest is off.
-    pub(crate) fn shut_down(&mut self) {
+    pub fn shut_down(&mut self) {
         let ending = self.qemu.shut_down(COMMAND).unwrap();
         assert_eq!(ending, Ending::GuestShutdown);
         self.qemu.power_off().unwrap();
     }
 
+    /// Cuts the power, once what was written is on the disk.
+    pub fn cut_power(&mut self) {
+        self.run("sync");
+        self.qemu.power_off().unwrap();
+    }
+
     /// The disk's file, to be looked at and changed while the machine is off.
-    pub(crate) fn disk(&self) -> &Path {
+    pub fn disk(&self) -> &Path {
         &self.disk
     }
 
     /// A slot's boot environment, while the machine is off.
-    pub(crate) fn environment(&self, slot: Slot) -> Environment {
+    pub fn environment(&self, slot: Slot) -> Environment {
         let disk = Disk::open(&self.disk).unwrap();
         Environment::from_bytes(&disk.environment(slot).unwrap()).unwrap()
     }

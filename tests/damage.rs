@@ -23,7 +23,7 @@ fn open(disk: &Path) -> File {
 }
 
 /// Flips one bit of the byte at `offset` of a partition.
-pub(crate) fn flip(disk: &Path, name: &str, offset: u64) {
+pub fn flip(disk: &Path, name: &str, offset: u64) {
     let partition = partition(disk, name);
     assert!(offset < partition.size);
     let file = open(disk);
@@ -35,7 +35,7 @@ pub(crate) fn flip(disk: &Path, name: &str, offset: u64) {
 }
 
 /// Fills a part of a partition with bytes that mean nothing.
-pub(crate) fn scribble(disk: &Path, name: &str, offset: u64, length: usize) {
+pub fn scribble(disk: &Path, name: &str, offset: u64, length: usize) {
     let partition = partition(disk, name);
     let mut state = 0x2545_f491_u32;
     let noise: Vec<u8> = std::iter::repeat_with(|| {
@@ -52,7 +52,7 @@ pub(crate) fn scribble(disk: &Path, name: &str, offset: u64, length: usize) {
 }
 
 /// The bytes of a partition.
-pub(crate) fn content(disk: &Path, name: &str) -> Vec<u8> {
+pub fn content(disk: &Path, name: &str) -> Vec<u8> {
     let partition = partition(disk, name);
     let mut bytes = vec![0; usize::try_from(partition.size).unwrap()];
     open(disk)
@@ -62,7 +62,7 @@ pub(crate) fn content(disk: &Path, name: &str) -> Vec<u8> {
 }
 
 /// Reads a file of the FAT volume in a partition.
-pub(crate) fn read_file(disk: &Path, name: &str, path: &str) -> Vec<u8> {
+pub fn read_file(disk: &Path, name: &str, path: &str) -> Vec<u8> {
     Disk::open(disk)
         .unwrap()
         .read_file(name, path, 64 << 20)
@@ -70,7 +70,7 @@ pub(crate) fn read_file(disk: &Path, name: &str, path: &str) -> Vec<u8> {
 }
 
 /// Replaces a file of the FAT volume in a partition by another one of the same length.
-pub(crate) fn replace_file(disk: &Path, name: &str, path: &str, bytes: &[u8]) {
+pub fn replace_file(disk: &Path, name: &str, path: &str, bytes: &[u8]) {
     let opened = Disk::open(disk).unwrap();
     let window = opened.partition(name).unwrap();
     let writes = Volume::open(&window).unwrap().replace(path, bytes).unwrap();
@@ -84,7 +84,7 @@ pub(crate) fn replace_file(disk: &Path, name: &str, path: &str, bytes: &[u8]) {
 }
 
 /// Where the middle of a file's data lies in an erofs image, in bytes.
-pub(crate) fn middle_in_erofs(image: &Path, path: &str) -> u64 {
+pub fn middle_in_erofs(image: &Path, path: &str) -> u64 {
     let output = Command::new("dump.erofs")
         .arg(format!("--path={path}"))
         .arg("-e")
