@@ -12,7 +12,7 @@ pub use indexes::{Indexes, LOCAL, Repositories};
 
 use crate::archives;
 use crate::error::{Error, Result};
-use crate::manifest::{DataEncryption, FileSystem, Manifest};
+use crate::manifest::{DataEncryption, Manifest};
 use crate::product::Product;
 use crate::rootfs::tools;
 
@@ -149,9 +149,11 @@ pub fn request(product: &Product) -> Result<Request> {
             "libtss2-rc0",
         ],
     };
-    for name in needed {
+    // Debian's kernel packages depend on it: udev and systemd ask for modules through it.
+    let loader = manifest.kernel.source.as_ref().map(|_| "kmod");
+    for name in needed.iter().copied().chain(loader) {
         if !install.iter().any(|known| known == name) {
-            install.push((*name).to_owned());
+            install.push(name.to_owned());
         }
     }
     Ok(Request {
@@ -189,15 +191,10 @@ fn preferences(manifest: &Manifest) -> Result<Preferences> {
     Ok(Preferences::parse("debian.pins", text.as_bytes())?)
 }
 
-/// The programs that write the image's file systems and compile its kernel where it is built from source, from the image's own suite: the image's bytes must not depend on
-/// the machine that builds it.
+/// The programs that write the image's file systems and compile its kernel where it is built from source, from the
+/// image's own suite: the image's bytes must not depend on the machine that builds it.
 fn needed_tools(manifest: &Manifest) -> Vec<String> {
-    let writer = match manifest.root.file_system {
-        FileSystem::Erofs => "erofs-utils",
-        FileSystem::Squashfs => "squashfs-tools",
-        FileSystem::Ext4 => "e2fsprogs",
-    };
-    let mut names = vec![writer.to_owned()];
+    let mut names = vec![tools::writer(manifest.root.file_system).to_owned()];
     if let Some(source) = &manifest.kernel.source {
         names.extend(tools::kernel::PACKAGES.map(str::to_owned));
         names.extend(source.package.iter().map(ToString::to_string));

@@ -8,6 +8,7 @@
 use std::fmt;
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use bedstone_store::{Digest, FileLock, Hasher, Mode, atomic};
@@ -83,6 +84,9 @@ impl CacheDirs {
             fs::create_dir_all(&directory).map_err(Error::io("create directory", &directory))?;
         }
         let root = fs::canonicalize(&cache.root).map_err(Error::io("resolve", &cache.root))?;
+        let work = root.join("work");
+        // Beside the work: it may take minutes, nothing waits for it, and what it does not get done the next run does.
+        std::thread::spawn(move || remove_abandoned(&work));
         Ok(Self { root, ..cache })
     }
 
@@ -141,9 +145,14 @@ impl CacheDirs {
         let work = self.root.join("work");
         loop {
             let number = COUNTER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            let path = work.join(format!("{}-{number}", std::process::id()));
+            let path = work.join(format!("{SCRATCH}{}-{number}", std::process::id()));
             match fs::create_dir(&path) {
-                Ok(()) => return Ok(Scratch(path)),
+                Ok(()) => {
+                    // Someone who looks for abandoned directories may have been faster.
+                    if let Some(lock) = lock(&path) {
+                        return Ok(Scratch { path, _lock: lock });
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(Error::io("create directory", path)(error)),
             }
@@ -194,19 +203,31 @@ pub(super) const FINAL: &str = "final";
 /// Entries: trees that tools run in.
 pub(super) const TOOLS: &str = "tools";
 
+/// How names of scratch directories begin.
+const SCRATCH: &str = "scratch-";
+
 /// A directory that is removed when dropped.
 #[derive(Debug)]
-pub(super) struct Scratch(PathBuf);
+pub(super) struct Scratch {
+    path: PathBuf,
+    /// As long as it is held, nobody takes the directory for abandoned.
+    _lock: fs::File,
+}
 
 impl Scratch {
     /// Where it is.
     pub(super) fn path(&self) -> &Path {
-        &self.0
+        &self.path
+    }
+
+    /// Leaves the directory to the next run, which removes it beside its own work: what is large takes long to remove.
+    pub(super) fn abandon(mut self) {
+        self.path = PathBuf::new();
     }
 
     /// A new directory in it.
     pub(super) fn directory(&self, name: &str) -> Result<PathBuf> {
-        let path = self.0.join(name);
+        let path = self.path.join(name);
         fs::create_dir(&path).map_err(Error::io("create directory", &path))?;
         Ok(path)
     }
@@ -214,8 +235,34 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // What cannot be removed lies in the cache's work directory and is in nobody's way.
-        let _ = remove(&self.0);
+        // What cannot be removed lies in the cache's work directory, and the next run tries again.
+        if !self.path.as_os_str().is_empty() {
+            let _ = remove(&self.path);
+        }
+    }
+}
+
+/// Locks a directory that nobody else has locked, and that is still there.
+fn lock(path: &Path) -> Option<fs::File> {
+    let file = fs::File::open(path).ok()?;
+    rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).ok()?;
+    let (locked, there) = (file.metadata().ok()?, fs::metadata(path).ok()?);
+    (locked.ino() == there.ino()).then_some(file)
+}
+
+/// Removes scratch directories that no process holds.
+fn remove_abandoned(work: &Path) {
+    let Ok(entries) = fs::read_dir(work) else {
+        return;
+    };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        let ours = path
+            .file_name()
+            .is_some_and(|name| name.as_encoded_bytes().starts_with(SCRATCH.as_bytes()));
+        if ours && let Some(_held) = lock(&path) {
+            // What this cannot remove, such as the files of another user, is in nobody's way.
+            let _ = remove(&path);
+        }
     }
 }
 
@@ -289,5 +336,20 @@ mod tests {
             scratch.path().to_path_buf()
         };
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn the_next_run_removes_what_was_abandoned_and_nothing_that_is_in_use() {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = CacheDirs::open(directory.path()).unwrap();
+        let used = cache.scratch().unwrap();
+        let scratch = cache.scratch().unwrap();
+        let abandoned = scratch.path().to_path_buf();
+        scratch.directory("large").unwrap();
+        scratch.abandon();
+        assert!(abandoned.exists());
+        remove_abandoned(&cache.root().join("work"));
+        assert!(!abandoned.exists());
+        assert!(used.path().exists());
     }
 }
