@@ -15,7 +15,7 @@ mod pkcs7;
 #[cfg(test)]
 mod tests;
 
-pub use key::{RsaKey, Signer};
+pub use key::{RsaKey, Signer, certificate_pem};
 
 /// One signature that was found on an image and that its own certificate confirms.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,6 +12,7 @@
 //! - [`pe`]: PE32 and PE32+ images, their sections and certificate tables.
 //! - [`uki`]: unified kernel images in the section layout of systemd-stub.
 //! - [`authenticode`]: signatures of EFI programs, made and verified.
+//! - [`module_signature`]: signatures of kernel modules.
 //! - [`efi_variables`]: EFI variables: the store of OVMF, signature lists, boot entries, device paths, efivarfs.
 //! - [`ext4`]: file systems made independent of the time.
 //! - [`data_partition`]: what tells a data partition that was never used from one that must not be touched.
@@ -36,6 +37,7 @@ pub mod gpt;
 pub mod guid;
 pub mod layout;
 pub mod model;
+pub mod module_signature;
 pub mod pe;
 pub mod qcow2;
 pub mod sparse;

@@ -136,6 +136,7 @@ pub fn build(build: &Build<'_>) -> Result<Built> {
         kernel::prepare(build, &manifest, &packages, &cache, &mut steps)
     })?;
     output.write("kernel-check", "kernel-check.json", &kernel.report_json()?)?;
+    output.write("kernel-config", "kernel.config", &kernel.config)?;
     let root = root::build(build, &manifest, &packages, &kernel, &cache, &mut steps)?;
     output.adopt("rootfs", "root.img")?;
     output.write("dpkg-status", "dpkg-status", &root.dpkg_status)?;

@@ -14,7 +14,7 @@ pub use indexes::{Indexes, LOCAL, Repositories};
 
 use crate::archives;
 use crate::error::{Error, Result};
-use crate::manifest::{DataEncryption, FileSystem, Manifest};
+use crate::manifest::{DataEncryption, Manifest};
 use crate::product::Product;
 use crate::rootfs::tools;
 
@@ -132,7 +132,9 @@ pub fn request(product: &Product) -> Result<Request> {
         .collect();
     let suite = manifest.debian.suite.to_string();
     let needed = needed_by_init(manifest.partitions.data_encryption, &suite)?;
-    for name in needed {
+    // Debian's kernel packages depend on it: udev and systemd ask for modules through it.
+    let loader = manifest.kernel.source.as_ref().map(|_| "kmod");
+    for name in needed.into_iter().chain(loader) {
         if !install.iter().any(|known| known == name) {
             install.push(name.to_owned());
         }
@@ -234,12 +236,7 @@ fn preferences(manifest: &Manifest) -> Result<Preferences> {
 /// The programs that write the image's file systems, and those that compile its kernel where it is built from source; from
 /// the image's own suite, because the image's bytes must not depend on the machine that builds it.
 fn needed_tools(manifest: &Manifest) -> Vec<String> {
-    let writer = match manifest.root.file_system {
-        FileSystem::Erofs => "erofs-utils",
-        FileSystem::Squashfs => "squashfs-tools",
-        FileSystem::Ext4 => "e2fsprogs",
-    };
-    let mut names = vec![writer.to_owned()];
+    let mut names = vec![tools::writer(manifest.root.file_system).to_owned()];
     if let Some(source) = &manifest.kernel.source {
         names.extend(tools::kernel::PACKAGES.map(str::to_owned));
         names.extend(source.package.iter().map(ToString::to_string));

@@ -65,7 +65,7 @@ pub struct Product {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Artifact {
     /// What it is: `disk`, `disk-zstd`, `disk-qcow2`, `bmap`, `rootfs`, `uki`, `kernel`, `initramfs`, `boot-loader`,
-    /// `lock`, `manifest`, `provenance`, `kernel-check`, `dpkg-status`.
+    /// `lock`, `manifest`, `provenance`, `kernel-check`, `kernel-config`, `dpkg-status`.
     pub kind: String,
     /// File name, relative to the output directory.
     pub file: String,

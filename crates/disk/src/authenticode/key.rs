@@ -1,6 +1,6 @@
 use std::fmt;
 
-use der::{Decode, DecodePem, Encode, SecretDocument};
+use der::{Decode, DecodePem, Encode, EncodePem, SecretDocument};
 use ring::rand::SystemRandom;
 use ring::signature::{KeyPair, RSA_PKCS1_SHA256, RsaKeyPair};
 use x509_cert::Certificate;
@@ -84,6 +84,13 @@ impl fmt::Debug for RsaKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RsaKey").finish_non_exhaustive()
     }
+}
+
+/// A certificate (DER) in PEM form (RFC 7468).
+pub fn certificate_pem(certificate: &[u8]) -> Result<String> {
+    Certificate::from_der(certificate)
+        .and_then(|certificate| certificate.to_pem(der::pem::LineEnding::LF))
+        .map_err(|error| Error::Key(format!("certificate: {error}")))
 }
 
 fn is_pem(bytes: &[u8]) -> bool {

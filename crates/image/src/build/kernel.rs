@@ -1,4 +1,7 @@
-//! The kernel of an image: found among the packages, its configuration checked, its modules chosen, the initramfs made.
+//! The kernel of an image: found among the packages or built, its configuration checked, its modules chosen, the
+//! initramfs made.
+
+mod source;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,13 +9,14 @@ use std::path::{Path, PathBuf};
 use bedstone_store::{Digest, Hasher, atomic};
 
 use super::steps::{Steps, Told};
-use super::{Build, Error, Result, epoch, packages as locked};
+use super::{Build, Error, Result};
 use crate::initramfs::{self, RootFileSystem};
 use crate::kernel::{Baseline, Config, Report, Verdict, check};
-use crate::manifest::{Architecture, DataEncryption, FileSystem, KernelSource, Manifest, Modules};
+use crate::manifest::{DataEncryption, FileSystem, Manifest, Modules};
 use crate::modules::{KernelModules, Selection, Wanted};
 use crate::rootfs::cache::CacheDirs;
-use crate::rootfs::tools::{self, kernel::KernelBuild};
+use crate::rootfs::change::Change;
+use crate::rootfs::tools::kernel::BuiltKernel;
 use crate::rootfs::{self, Package};
 
 /// Changes whenever an initramfs made of the same parts would differ.
@@ -28,8 +32,13 @@ pub(super) struct Kernel {
     /// Recommendations of the baseline that it follows, and accepted deviations.
     pub(super) followed: usize,
     pub(super) accepted: usize,
-    /// The package that holds it.
+    /// Its configuration as a file.
+    pub(super) config: Vec<u8>,
+    /// What puts its modules into the root file system; none when a package does.
+    pub(super) change: Option<Change>,
+    /// The package that holds it; empty for one that was built from source.
     package: String,
+    /// Stands for the kernel and its modules.
     digest: Digest,
     modules: KernelModules,
     /// Modules of the root file system; none when all are kept.
@@ -102,23 +111,19 @@ pub(super) fn prepare(
         None => "Looking at the kernel",
     };
     steps.run("kernel", text, |_| {
-        let Found {
-            package,
-            digest,
-            release,
-            image,
-            config,
-            modules,
-            cached,
-        } = match &build.product.plan.kernel.source {
-            Some(source) => compile(source, build, manifest, cache)?,
+        let mut found = match &build.product.plan.kernel.source {
+            Some(source) => source::compile(source, build, manifest, cache)?,
             None => find(packages, cache, build)?,
         };
-        let read = |path: PathBuf| fs::read(&path).map_err(Error::io("read", path));
-        let config = read(config)?;
-        let config = String::from_utf8_lossy(&config);
-        let report = hold(&config, &release, build, manifest)?;
-        let modules = KernelModules::open(modules)?;
+        let read = |path: &Path| fs::read(path).map_err(Error::io("read", path));
+        let config = read(&found.config)?;
+        let report = hold(
+            &String::from_utf8_lossy(&config),
+            &found.release,
+            build,
+            manifest,
+        )?;
+        let mut modules = KernelModules::open(&found.modules)?;
         let early = early_modules(build, manifest);
         let selection = match &build.product.plan.kernel.modules {
             Modules::All(_) => None,
@@ -128,20 +133,33 @@ pub(super) fn prepare(
                 Some(Selection::choose(&modules, &wanted)?)
             }
         };
+        let mut change = None;
+        if let Some(built) = &found.built {
+            let tree = source::arrange(built, selection.as_ref(), build, cache)?;
+            modules = KernelModules::open(&tree.path)?;
+            found.digest = tree.digest;
+            change = Some(Change::Tree {
+                path: format!("/lib/modules/{}", found.release),
+                source: tree.path,
+                digest: tree.digest,
+            });
+        }
         let accepted = report.count(&Verdict::Accepted {
             reason: String::new(),
         });
         let kernel = Kernel {
-            image: read(image)?,
+            image: read(&found.image)?,
             followed: report.count(&Verdict::Pass),
             accepted,
-            package,
-            digest,
+            package: found.package,
+            digest: found.digest,
             modules,
             selection,
             early,
             report,
-            release,
+            release: found.release,
+            config,
+            change,
         };
         let chosen = kernel
             .selection
@@ -153,7 +171,7 @@ pub(super) fn prepare(
             "Kernel {}: {} recommendations followed, {accepted} deviations accepted, {chosen}",
             kernel.release, kernel.followed
         );
-        let told = if cached {
+        let told = if found.built.is_some_and(|built| built.cached) {
             Told::cached(told)
         } else {
             Told::done(told)
@@ -171,37 +189,8 @@ struct Found {
     image: PathBuf,
     config: PathBuf,
     modules: PathBuf,
-    cached: bool,
-}
-
-/// Builds the kernel from source.
-fn compile(
-    source: &KernelSource,
-    build: &Build<'_>,
-    manifest: &Manifest,
-    cache: &CacheDirs,
-) -> Result<Found> {
-    if manifest.debian.architecture != Architecture::Amd64 {
-        return Err(Error::NoKernel(
-            "a kernel is built from source for `amd64` only".to_owned(),
-        ));
-    }
-    let order = KernelBuild {
-        source,
-        packages: &locked(build, &build.lock.tools),
-        epoch: epoch(build.lock),
-        jobs: build.jobs.get(),
-    };
-    let built = tools::kernel::kernel(&order, cache, build.interrupt)?;
-    Ok(Found {
-        package: String::new(),
-        digest: built.digest,
-        release: built.release,
-        image: built.image,
-        config: built.config,
-        modules: built.modules,
-        cached: built.cached,
-    })
+    /// How it was built, when it was.
+    built: Option<BuiltKernel>,
 }
 
 /// The kernel of the one package that has one.
@@ -243,7 +232,7 @@ fn find(packages: &[Package], cache: &CacheDirs, build: &Build<'_>) -> Result<Fo
                 config: tree.join(format!("boot/config-{release}")),
                 modules,
                 release,
-                cached: false,
+                built: None,
             })
         }
         _ => Err(Error::NoKernel(format!(

@@ -16,6 +16,7 @@ use super::steps::{Steps, Told};
 use super::{Build, Error, Result, epoch, packages};
 use crate::manifest::{FileSystem, Manifest};
 use crate::rootfs::cache::CacheDirs;
+use crate::rootfs::change::Change;
 use crate::rootfs::tools::{self, FileSystemImage};
 use crate::rootfs::{self, Customisation, Ids, Package, Rootfs, Selection, View};
 
@@ -74,10 +75,17 @@ pub(super) fn build(
         groups: build.lock.groups.clone(),
     };
     let begun = std::time::Instant::now();
+    // Before the manifest's own changes: its scripts find the modules.
+    let changes: Vec<Change> = kernel
+        .change
+        .iter()
+        .chain(&build.product.plan.changes)
+        .cloned()
+        .collect();
     let rootfs = configured.finish(
         &Customisation {
             ids: &pinned,
-            changes: &build.product.plan.changes,
+            changes: &changes,
             epoch: epoch(build.lock),
         },
         cache,

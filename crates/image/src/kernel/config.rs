@@ -92,6 +92,8 @@ pub struct ConfigError {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Config {
     options: BTreeMap<String, Setting>,
+    /// Where each was set, lines from 1; options that were set by [`Config::set`] have none.
+    lines: BTreeMap<String, usize>,
     /// From the header that the kernel's build writes, such as `6.1.140`; none in fragments.
     version: Option<(u32, u32)>,
     architecture: Option<String>,
@@ -111,7 +113,7 @@ impl Config {
                 reason,
             };
             if let Some(comment) = line.strip_prefix('#') {
-                config.comment(comment.trim());
+                config.comment(index + 1, comment.trim());
             } else if let Some((name, value)) = line.split_once('=') {
                 if !is_option(name) {
                     return Err(fault(format!("`{name}` is not the name of an option")));
@@ -121,7 +123,7 @@ impl Config {
                         "`{value}` is not a value: `y`, `m`, `n`, a number or a quoted string"
                     ))
                 })?;
-                config.options.insert(name.to_owned(), setting);
+                config.take(index + 1, name, setting);
             } else if !line.trim().is_empty() {
                 return Err(fault(format!(
                     "`{line}` is neither an option nor a comment"
@@ -131,12 +133,17 @@ impl Config {
         Ok(config)
     }
 
-    fn comment(&mut self, comment: &str) {
+    fn take(&mut self, line: usize, name: &str, setting: Setting) {
+        self.options.insert(name.to_owned(), setting);
+        self.lines.insert(name.to_owned(), line);
+    }
+
+    fn comment(&mut self, line: usize, comment: &str) {
         if let Some(name) = comment
             .strip_suffix(" is not set")
             .filter(|name| is_option(name))
         {
-            self.options.insert(name.to_owned(), Setting::No);
+            self.take(line, name, Setting::No);
         } else if let Some((head, _)) = comment.split_once(" Kernel Configuration") {
             // `Linux/x86 6.1.140 Kernel Configuration`
             let mut words = head.split(' ');
@@ -157,9 +164,16 @@ impl Config {
         self.options.get(option)
     }
 
+    /// The line, from 1, in which the file that was read sets an option.
+    pub fn line(&self, option: &str) -> Option<usize> {
+        self.lines.get(option).copied()
+    }
+
     /// Sets an option.
     pub fn set(&mut self, option: impl Into<String>, setting: Setting) {
-        self.options.insert(option.into(), setting);
+        let option = option.into();
+        self.lines.remove(&option);
+        self.options.insert(option, setting);
     }
 
     /// All options in order of name.
@@ -183,13 +197,20 @@ impl Config {
 /// The file as the kernel's build reads it, options in order of name.
 impl fmt::Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (name, setting) in self.iter() {
-            match setting {
-                Setting::No => writeln!(f, "# {name} is not set")?,
-                setting => writeln!(f, "{name}={setting}")?,
-            }
+        self.iter()
+            .try_for_each(|(name, setting)| writeln!(f, "{}", Line(name, setting)))
+    }
+}
+
+/// An option as a line of the file, without its end.
+pub(super) struct Line<'a>(pub(super) &'a str, pub(super) &'a Setting);
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.1 {
+            Setting::No => write!(f, "# {} is not set", self.0),
+            setting => write!(f, "{}={setting}", self.0),
         }
-        Ok(())
     }
 }
 

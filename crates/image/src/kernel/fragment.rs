@@ -1,3 +1,6 @@
+use std::fmt::Write as _;
+
+use super::config::Line;
 use super::{Config, Setting};
 
 /// A configuration fragment with the name that reports show.
@@ -12,8 +15,9 @@ pub struct Fragment<'a> {
 /// A base configuration with fragments laid over it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Merged {
-    /// The result, input of `make olddefconfig`.
-    pub config: Config,
+    /// The result as a file, input of `make olddefconfig`: every option once, what a later fragment sets further down.
+    /// Of several members of a choice the kernel's reader takes the last.
+    pub text: String,
     /// Options that one fragment set and a later one set differently, in order.
     pub overridden: Vec<Overridden>,
 }
@@ -36,6 +40,8 @@ pub struct Unobtained {
     pub option: String,
     /// The fragment that asked, last of those that did.
     pub fragment: String,
+    /// The line there, from 1.
+    pub line: usize,
     /// What it asked for.
     pub wanted: Setting,
     /// What the kernel's rules made of it; `n` also when the option does not exist.
@@ -44,8 +50,16 @@ pub struct Unobtained {
 
 /// Lays fragments over `base` left to right, later wins, as the kernel's `scripts/kconfig/merge_config.sh` does.
 pub fn merge_fragments(base: &Config, fragments: &[Fragment<'_>]) -> Merged {
-    let mut config = base.clone();
+    let mut text = String::new();
     let mut overridden = Vec::new();
+    let repeated = |option: &str, from: usize| {
+        fragments[from..]
+            .iter()
+            .any(|later| later.config.get(option).is_some())
+    };
+    for (option, setting) in base.iter().filter(|(option, _)| !repeated(option, 0)) {
+        let _ = writeln!(text, "{}", Line(option, setting));
+    }
     for (index, fragment) in fragments.iter().enumerate() {
         for (option, setting) in fragment.config.iter() {
             let earlier = fragments[..index].iter().rev().find_map(|earlier| {
@@ -59,10 +73,12 @@ pub fn merge_fragments(base: &Config, fragments: &[Fragment<'_>]) -> Merged {
                     later: (fragment.name.to_owned(), setting.clone()),
                 });
             }
-            config.set(option, setting.clone());
+            if !repeated(option, index + 1) {
+                let _ = writeln!(text, "{}", Line(option, setting));
+            }
         }
     }
-    Merged { config, overridden }
+    Merged { text, overridden }
 }
 
 /// What the fragments asked for and `finished`, the configuration after `make olddefconfig`, does not have.
@@ -87,6 +103,7 @@ pub fn unobtained(finished: &Config, fragments: &[Fragment<'_>]) -> Vec<Unobtain
                 missing.push(Unobtained {
                     option: option.to_owned(),
                     fragment: fragment.name.to_owned(),
+                    line: fragment.config.line(option).unwrap_or_default(),
                     wanted: wanted.clone(),
                     got,
                 });

@@ -1,6 +1,7 @@
 //! Applying a manifest's changes to a writable tree.
 
 mod path;
+mod tree;
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, lchown, symlink};
@@ -80,6 +81,7 @@ impl Tree<'_> {
                 }
                 self.set_attributes(&full, Some(*mode), Some(owner))
             }
+            Change::Tree { path, source, .. } => self.tree(path, source),
             Change::Symlink { path, target } => {
                 let full = self.place(path)?;
                 clear(path, &full)?;

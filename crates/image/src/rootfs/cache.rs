@@ -231,6 +231,11 @@ impl Scratch {
         &self.0
     }
 
+    /// Leaves the directory to the next run, which sweeps it away: what is large takes long to remove.
+    pub(super) fn abandon(mut self) {
+        self.0 = PathBuf::new();
+    }
+
     /// A new directory in it.
     pub(super) fn directory(&self, name: &str) -> Result<PathBuf> {
         let path = self.0.join(name);
@@ -242,7 +247,9 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         // What cannot be removed lies in the cache's work directory and is in nobody's way.
-        let _ = remove(&self.0);
+        if !self.0.as_os_str().is_empty() {
+            let _ = remove(&self.0);
+        }
     }
 }
 

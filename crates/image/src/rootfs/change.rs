@@ -34,6 +34,17 @@ pub enum Change {
         /// Owner and group.
         owner: Owner,
     },
+    /// Copies what a directory of the build machine holds into the directory `path`: directories with mode 0755, files
+    /// with mode 0644, or 0755 where they are executable, symbolic links verbatim, all owned by root.
+    Tree {
+        /// Where.
+        path: String,
+        /// The directory on the build machine. Not part of the cache key: `digest` is.
+        #[serde(skip)]
+        source: PathBuf,
+        /// Stands for the content, given by who declares it.
+        digest: Digest,
+    },
     /// Makes a symbolic link, replacing a file or link that is there.
     Symlink {
         /// Where the link is.

@@ -56,6 +56,15 @@ pub struct FileSystemImage<'a> {
     pub output: &'a Path,
 }
 
+/// The package whose program writes a file system.
+pub fn writer(kind: FileSystem) -> &'static str {
+    match kind {
+        FileSystem::Erofs => "erofs-utils",
+        FileSystem::Squashfs => "squashfs-tools",
+        FileSystem::Ext4 => "e2fsprogs",
+    }
+}
+
 /// Makes the tree that the packages' programs run in. Nothing is configured: the programs are called by their paths.
 pub fn tools(packages: &[Package], cache: &CacheDirs, interrupt: &AtomicBool) -> Result<PathBuf> {
     let mut key = cache.key(FORMAT);

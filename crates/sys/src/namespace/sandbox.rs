@@ -24,6 +24,8 @@ use crate::process::{Drained, close_from, drain, exit_now, fork};
 const HOST_NAME: &str = "bedstone";
 /// The devices that programs may expect everywhere; bound from the host.
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+/// How long processes that were killed may take to end.
+const DYING: Duration = Duration::from_secs(20);
 
 /// Whether a bound directory may be written to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,6 +156,14 @@ impl Sandbox {
         if !matches!(drained, Ok(Drained::End)) {
             // The child's own child is the init of the pid namespace and dies with it, and all else with that.
             child.kill().map_err(Error::call("stop the sandbox"))?;
+            // Until the last of them has closed the log, something may still write to what is bound.
+            let never = AtomicBool::new(false);
+            drain(
+                log_out.as_fd(),
+                &mut log,
+                &never,
+                Some(Instant::now() + DYING),
+            )?;
         }
         let status = child.wait().map_err(Error::call("wait for the sandbox"))?;
         match drained? {

@@ -21,8 +21,8 @@ fn later_fragments_win_and_disagreements_are_listed() {
     ];
     let merged = merge_fragments(&base, &fragments);
     assert_eq!(
-        merged.config.to_string(),
-        "# CONFIG_A is not set\nCONFIG_B=y\nCONFIG_C=64\nCONFIG_D=\"x\"\n"
+        merged.text,
+        "CONFIG_B=y\nCONFIG_C=64\n# CONFIG_A is not set\nCONFIG_D=\"x\"\n"
     );
     assert_eq!(
         merged.overridden,
@@ -55,12 +55,14 @@ fn what_the_kernels_rules_dropped_is_reported_with_the_fragment_that_asked() {
             Unobtained {
                 option: "CONFIG_A".to_owned(),
                 fragment: "two.config".to_owned(),
+                line: 1,
                 wanted: Setting::Module,
                 got: Setting::Yes,
             },
             Unobtained {
                 option: "CONFIG_B".to_owned(),
                 fragment: "one.config".to_owned(),
+                line: 2,
                 wanted: Setting::Module,
                 got: Setting::No,
             },

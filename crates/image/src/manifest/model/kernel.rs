@@ -62,15 +62,15 @@ pub struct KernelSource {
     /// A package that holds the source, such as `linux-source-6.1`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub package: Option<PackageName>,
-    /// A directory with the source.
+    /// A directory with the source; what version control keeps in `.git` does not count.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tree: Option<HostPath>,
-    /// The configuration to start from; without it `defconfig`.
+    /// The configuration to start from, complete or as `savedefconfig` leaves it; without it `defconfig`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub config: Option<HostPath>,
     /// The `make` target to start from when no `config` is given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub defconfig: Option<Line>,
-    /// Configuration fragments, merged left to right, later wins. An option that the kernel's own rules then drop is an error.
+    /// Configuration fragments, merged left to right, later wins. An option that the kernel's own rules then drop is an error that says why. How modules are signed is set by the build.
     pub fragments: Vec<HostPath>,
 }

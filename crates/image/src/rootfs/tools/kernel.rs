@@ -1,39 +1,42 @@
 //! A kernel built from source by the locked compiler, without network, at a fixed path.
+//!
+//! Configuration, compilation and the modules of one image are entries of the cache of their own: a comment in a fragment
+//! compiles nothing anew, nor does another key or choice of modules.
+
+mod bench;
+mod configuration;
+mod modules;
 
 use std::fs;
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use bedstone_store::Digest;
-use bedstone_sys::namespace::{Access, Sandbox};
+use bedstone_disk::authenticode::certificate_pem;
+use bedstone_event::Reporter;
+use bedstone_store::{Digest, Hasher};
 
 use crate::customise::{HostInputs, Inputs};
 use crate::error::{Error, Result};
-use crate::kernel::{Config, Fragment, Setting, merge_fragments, unobtained};
+use crate::kernel::{Config, Setting};
 use crate::manifest::KernelSource;
 use crate::rootfs::Package;
 use crate::rootfs::cache::{CacheDirs, TOOLS};
-use crate::rootfs::session;
+
+use bench::{Bench, INSTALLED, SOURCE};
+use configuration::Request;
+
+pub use modules::{Arrangement, ModuleTree, arrange};
 
 /// Changes whenever a kernel built from the same inputs would differ.
-const FORMAT: &str = "kernel 1";
-/// Where the compiler sees the source, and a source tree of the manifest.
-const SOURCE: &str = "/run/bedstone/source";
-const TREE: &str = "/run/bedstone/tree";
-/// Programs that alternatives would have linked to.
-const LINKS: &str = "/run/bedstone/bin";
-/// Before every step: nothing of the machine or the moment gets into the kernel.
-const PREPARE: &str = "set -e
-export PATH=/run/bedstone/bin:$PATH
-export KBUILD_BUILD_USER=bedstone KBUILD_BUILD_HOST=bedstone KBUILD_BUILD_VERSION=1
-KBUILD_BUILD_TIMESTAMP=$(date -u -d @$SOURCE_DATE_EPOCH)
-export KBUILD_BUILD_TIMESTAMP
-";
+const FORMAT: &str = "kernel 2";
+/// Changes whenever a configuration made from the same inputs would differ.
+const CONFIGURATION_FORMAT: &str = "kernel configuration 1";
+/// Version control's own files in a source tree: not compiled, and changed by looking at them.
+const VERSION_CONTROL: &str = ".git";
 
 /// Packages that a kernel build needs beside what they depend on. Essential packages are named because nothing depends
 /// on them.
-pub const PACKAGES: [&str; 24] = [
+pub const PACKAGES: [&str; 25] = [
     "bash",
     "bc",
     "binutils",
@@ -49,6 +52,7 @@ pub const PACKAGES: [&str; 24] = [
     "grep",
     "gzip",
     "hostname",
+    "kmod",
     "libelf-dev",
     "libssl-dev",
     "make",
@@ -67,10 +71,12 @@ pub struct KernelBuild<'a> {
     pub source: &'a KernelSource,
     /// The lock's tools, the source's package among them.
     pub packages: &'a [Package],
-    /// Time of the build in seconds since 1970.
-    pub epoch: i64,
+    /// The certificate (DER) that the kernel trusts for its modules. One without loadable modules does not depend on it.
+    pub certificate: &'a [u8],
     /// Processes at a time; the bytes do not depend on it.
     pub jobs: usize,
+    /// Where events go.
+    pub reporter: &'a Reporter,
 }
 
 /// A built kernel: paths in the cache.
@@ -82,7 +88,7 @@ pub struct BuiltKernel {
     pub image: PathBuf,
     /// Its configuration.
     pub config: PathBuf,
-    /// `lib/modules/RELEASE`: the lists of what is built in.
+    /// `lib/modules/RELEASE`: the modules, unsigned, and the lists of what is built in.
     pub modules: PathBuf,
     /// Stands for all inputs.
     pub digest: Digest,
@@ -90,49 +96,25 @@ pub struct BuiltKernel {
     pub cached: bool,
 }
 
-/// A configuration of the manifest with its name in messages.
-struct Named {
-    name: String,
-    text: String,
-    config: Config,
-}
-
-/// Builds the kernel, or takes it from the cache.
+/// Builds the kernel, or takes it from the cache. `accept` judges the complete configuration before anything is compiled.
 ///
-/// The kernel has no loadable modules: what would sign them is a key made at random, and no two builds were alike.
-pub fn kernel(
-    build: &KernelBuild<'_>,
+/// What signs loadable modules would be a key made at random, if the kernel's own build did it, and no two builds were
+/// alike. So it only gets a certificate, and [`arrange`] signs.
+pub fn kernel<'a>(
+    build: &KernelBuild<'a>,
+    accept: &dyn Fn(&str) -> Result<()>,
     cache: &CacheDirs,
-    interrupt: &AtomicBool,
+    interrupt: &'a AtomicBool,
 ) -> Result<BuiltKernel> {
-    let base = build.source.config.as_ref().map(|path| read(path.path()));
-    let base = base.transpose()?;
-    let fragments = build
-        .source
-        .fragments
-        .iter()
-        .map(|path| read(path.path()))
-        .collect::<Result<Vec<_>>>()?;
-    let target = build.source.defconfig.as_deref().unwrap_or("defconfig");
+    let request = Request::read(build.source)?;
+    let sources = Sources::of(build)?;
+    let mut bench = None;
+    let config = configure(build, &request, &sources, &mut bench, cache, interrupt)?;
+    accept(&config)?;
     let mut key = cache.key(FORMAT);
-    key.add(build.epoch.to_string()).add(target);
-    for package in build.packages {
-        key.add("package").add(package.digest.as_bytes());
-    }
-    if let Some(package) = &build.source.package {
-        key.add("source").add(package.as_bytes());
-    }
-    if let Some(tree) = &build.source.tree {
-        let digest = HostInputs
-            .digest(tree.path())
-            .map_err(Error::io("read", tree.path()))?;
-        key.add("tree").add(digest.as_bytes());
-    }
-    if let Some(base) = &base {
-        key.add("config").add(&base.text);
-    }
-    for fragment in &fragments {
-        key.add("fragment").add(&fragment.text);
+    key.add(sources.all.as_bytes()).add(&config);
+    if is_modular(&config)? {
+        key.add("certificate").add(build.certificate);
     }
     let key = key.key();
     let digest = Digest::of(key.to_string().as_bytes());
@@ -143,116 +125,150 @@ pub fn kernel(
     if let Some(path) = cache.find(TOOLS, &key)? {
         return built(&path, digest, true);
     }
-    let tools = super::tools(build.packages, cache, interrupt)?;
-    let scratch = cache.scratch()?;
-    let source = scratch.directory("source")?;
-    let links = scratch.directory("bin")?;
-    let awk = links.join("awk");
-    symlink("/usr/bin/mawk", &awk).map_err(Error::io("create", awk))?;
-    let mut sandbox = session::sandbox(&tools, build.epoch)
-        .bind(&source, SOURCE, Access::Writable)
-        .bind(&links, LINKS, Access::ReadOnly);
-    if let Some(tree) = &build.source.tree {
-        sandbox = sandbox.bind(tree.path(), TREE, Access::ReadOnly);
-    }
-    let step = |what: &str, script: &str| step(&sandbox, what, script, interrupt);
-    let unpack = match &build.source.package {
-        Some(package) => format!(
-            "tar -x -f /usr/src/{}.tar.xz -C {SOURCE} --strip-components=1 --no-same-owner",
-            &**package
-        ),
-        None => format!("cp -a {TREE}/. {SOURCE}"),
+    let bench = match bench {
+        Some(bench) => bench,
+        None => Bench::open(build, &sources.source, cache, interrupt)?,
     };
-    step("unpacking the kernel's source", &unpack)?;
-    let path = source.join(".config");
-    let base = if let Some(base) = base {
-        base.config
-    } else {
-        let quoted = target.replace('\'', "'\\''");
-        step(
-            "making the kernel's base configuration",
-            &format!("make -C {SOURCE} -- '{quoted}'"),
-        )?;
-        read(&path)?.config
-    };
-    let fragments: Vec<Fragment<'_>> = fragments
-        .iter()
-        .map(|named| Fragment {
-            name: &named.name,
-            config: &named.config,
-        })
-        .collect();
-    let merged = merge_fragments(&base, &fragments).config.to_string();
-    fs::write(&path, merged).map_err(Error::io("write", &path))?;
-    step(
-        "completing the kernel's configuration",
-        &format!("make -C {SOURCE} olddefconfig"),
+    bench.write(".config", config.as_bytes())?;
+    bench.write(
+        configuration::CERTIFICATE,
+        certificate_pem(build.certificate)?.as_bytes(),
     )?;
-    accept(&read(&path)?.config, &fragments)?;
-    step(
+    let modular = is_modular(&config)?;
+    let targets = if modular {
+        "bzImage modules"
+    } else {
+        "bzImage"
+    };
+    bench.step(
         "compiling the kernel",
         &format!(
-            "make -C {SOURCE} -j{} bzImage\nmake -s -C {SOURCE} kernelrelease >{SOURCE}/release",
+            "make -s -C {SOURCE} -j{} {targets}\nmake -s -C {SOURCE} kernelrelease >{SOURCE}/release",
             build.jobs
         ),
     )?;
+    if modular {
+        // Debug information out, before there is a signature; `depmod` comes after it.
+        bench.step(
+            "installing the kernel's modules",
+            &format!(
+                "make -s -C {SOURCE} -j{} modules_install INSTALL_MOD_PATH={INSTALLED} INSTALL_MOD_STRIP=1 DEPMOD=true",
+                build.jobs
+            ),
+        )?;
+    }
     let begun = cache.begin(TOOLS, &key)?;
-    keep(&source, &begun)?;
+    keep(&bench, modular, &begun)?;
     built(&cache.publish(TOOLS, &key)?, digest, false)
 }
 
-fn read(path: &Path) -> Result<Named> {
-    let text = fs::read_to_string(path).map_err(Error::io("read", path))?;
-    let name = path.display().to_string();
-    let config = Config::parse(&text)
-        .map_err(|error| Error::NoKernel(format!("configuration `{name}`: {error}")))?;
-    Ok(Named { name, text, config })
+/// Stand for the source, and for it with the programs that compile it.
+struct Sources {
+    source: Digest,
+    all: Digest,
 }
 
-fn step(sandbox: &Sandbox, what: &str, script: &str, interrupt: &AtomicBool) -> Result<()> {
-    let script = format!("{PREPARE}{script}\n");
-    session::run(
-        sandbox,
-        what,
-        "/usr/bin/dash",
-        &["-c", &script],
-        &[],
-        interrupt,
-    )?;
-    Ok(())
-}
-
-/// Refuses a configuration that is not what was asked for.
-fn accept(config: &Config, fragments: &[Fragment<'_>]) -> Result<()> {
-    let missing = unobtained(config, fragments);
-    if !missing.is_empty() {
-        let lines: Vec<String> = missing
-            .iter()
-            .map(|it| {
-                format!(
-                    "{}: `{}` asks for {}, the kernel's rules make it {}",
-                    it.option, it.fragment, it.wanted, it.got
-                )
-            })
-            .collect();
-        return Err(Error::NoKernel(format!(
-            "options of the fragments are dropped:\n  {}",
-            lines.join("\n  ")
-        )));
+impl Sources {
+    fn of(build: &KernelBuild<'_>) -> Result<Self> {
+        let source = match (&build.source.package, &build.source.tree) {
+            (Some(name), _) => {
+                let mut packages = build.packages.iter();
+                let package = packages.find(|package| package.name == **name);
+                package.map(|package| package.digest).ok_or_else(|| {
+                    Error::NoKernel(format!("the lock has no package `{}`", &**name))
+                })?
+            }
+            (None, Some(tree)) => digest(tree.path())?,
+            (None, None) => {
+                return Err(Error::NoKernel("the manifest names no source".to_owned()));
+            }
+        };
+        let mut hasher = Hasher::new();
+        for package in bench::packages(build.packages) {
+            hasher.update(package.digest.as_bytes());
+        }
+        // A source that is a package is one of them.
+        let which = match &build.source.package {
+            Some(package) => package.as_bytes(),
+            None => source.as_bytes(),
+        };
+        hasher.update(&(which.len() as u64).to_le_bytes());
+        hasher.update(which);
+        Ok(Self {
+            source,
+            all: hasher.finish(),
+        })
     }
-    if config.get("CONFIG_MODULES") == Some(&Setting::Yes) {
-        return Err(Error::NoKernel(
-            "a kernel from source must have everything built in: turn `CONFIG_MODULES` off"
-                .to_owned(),
-        ));
-    }
-    Ok(())
 }
 
-/// Copies what is needed of the built source.
-fn keep(source: &Path, entry: &Path) -> Result<()> {
+/// The digest of a source tree without version control's files.
+fn digest(tree: &Path) -> Result<Digest> {
+    let mut entries = fs::read_dir(tree)
+        .and_then(Iterator::collect::<std::io::Result<Vec<_>>>)
+        .map_err(Error::io("list", tree))?;
+    entries.retain(|entry| entry.file_name() != VERSION_CONTROL);
+    entries.sort_by_key(fs::DirEntry::file_name);
+    let mut hasher = Hasher::new();
+    let mut add = |text: &[u8]| {
+        hasher.update(&(text.len() as u64).to_le_bytes());
+        hasher.update(text);
+    };
+    for entry in entries {
+        let path = entry.path();
+        add(entry.file_name().as_encoded_bytes());
+        // A link that leads nowhere is content too.
+        if let Ok(target) = fs::read_link(&path) {
+            add(target.as_os_str().as_encoded_bytes());
+        } else {
+            let digest = HostInputs.digest(&path).map_err(Error::io("read", &path))?;
+            add(digest.as_bytes());
+        }
+    }
+    Ok(hasher.finish())
+}
+
+/// The complete configuration as a file. `bench` is set where the source had to be unpacked for it.
+fn configure<'a>(
+    build: &KernelBuild<'a>,
+    request: &Request,
+    sources: &Sources,
+    bench: &mut Option<Bench<'a>>,
+    cache: &CacheDirs,
+    interrupt: &'a AtomicBool,
+) -> Result<String> {
+    let mut key = cache.key(CONFIGURATION_FORMAT);
+    key.add(sources.all.as_bytes());
+    request.add_to(&mut key);
+    let key = key.key();
+    let read = |entry: PathBuf| {
+        let path = entry.join("config");
+        fs::read_to_string(&path).map_err(Error::io("read", path))
+    };
+    if let Some(entry) = cache.find(TOOLS, &key)? {
+        return read(entry);
+    }
+    let _lock = cache.lock(&key)?;
+    if let Some(entry) = cache.find(TOOLS, &key)? {
+        return read(entry);
+    }
+    let bench = bench.insert(Bench::open(build, &sources.source, cache, interrupt)?);
+    let config = request.complete(bench)?;
+    let begun = cache.begin(TOOLS, &key)?;
+    let path = begun.join("config");
+    fs::write(&path, &config).map_err(Error::io("write", path))?;
+    cache.publish(TOOLS, &key)?;
+    Ok(config)
+}
+
+fn is_modular(config: &str) -> Result<bool> {
+    let config = Config::parse(config).map_err(|error| Error::NoKernel(error.to_string()))?;
+    Ok(config.get("CONFIG_MODULES") == Some(&Setting::Yes))
+}
+
+/// Takes what is needed of the built source.
+fn keep(bench: &Bench<'_>, modular: bool, entry: &Path) -> Result<()> {
     let copy = |from: &str, to: &Path| {
-        fs::copy(source.join(from), to)
+        fs::copy(bench.source().join(from), to)
             .map(drop)
             .map_err(Error::io("copy to", to))
     };
@@ -260,9 +276,25 @@ fn keep(source: &Path, entry: &Path) -> Result<()> {
     copy(".config", &entry.join("config"))?;
     copy("release", &entry.join("release"))?;
     let modules = entry.join("modules").join(release(entry)?);
-    fs::create_dir_all(&modules).map_err(Error::io("create directory", &modules))?;
-    for list in ["modules.builtin", "modules.builtin.modinfo"] {
-        copy(list, &modules.join(list))?;
+    if modular {
+        fs::create_dir(entry.join("modules"))
+            .map_err(Error::io("create directory", entry.join("modules")))?;
+        let installed = bench.installed().join("lib/modules").join(release(entry)?);
+        fs::rename(&installed, &modules).map_err(Error::io("rename", installed))?;
+        for link in ["build", "source"] {
+            let path = modules.join(link);
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::io("remove", path)(error));
+                }
+                _ => {}
+            }
+        }
+    } else {
+        fs::create_dir_all(&modules).map_err(Error::io("create directory", &modules))?;
+        for list in ["modules.builtin", "modules.builtin.modinfo"] {
+            copy(list, &modules.join(list))?;
+        }
     }
     Ok(())
 }
