@@ -7,13 +7,6 @@
 // Failing loudly is what tests are for.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-#[path = "guest/image.rs"]
-#[expect(dead_code, reason = "shared with the other binary that boots")]
-mod image;
-#[path = "guest/machine.rs"]
-#[expect(dead_code, reason = "shared with the other binary that boots")]
-mod machine;
-
 #[path = "kernel_source/interruption.rs"]
 mod interruption;
 #[path = "kernel_source/refusals.rs"]

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use bedstone_tests::program::files;
 use serde_json::Value;
 
-use crate::image::directory;
 use crate::refusals::said;
 use crate::site::Site;
+use crate::site::directory;
 
 /// For what takes seconds, or a minute on a busy machine.
 const LIMIT: Duration = Duration::from_secs(600);

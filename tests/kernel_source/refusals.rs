@@ -5,8 +5,8 @@ use std::fs;
 use bedstone_store::{FileLock, Mode};
 use bedstone_tests::program::Outcome;
 
-use crate::image::directory;
 use crate::site::Site;
+use crate::site::directory;
 
 /// Adds a fragment to the example; gives what the build said.
 pub(crate) fn said(site: &Site, fragment: &str) -> Outcome {

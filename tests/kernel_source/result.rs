@@ -10,9 +10,11 @@ use bedstone_image::record::ImageRecord;
 use bedstone_store::{Digest, FileLock, Mode};
 use bedstone_tests::program::{Outcome, files, tool};
 
-use crate::image::{Image, directory};
-use crate::machine::Guest;
 use crate::site::Site;
+use bedstone_tests::image::Image;
+
+use crate::site::directory;
+use bedstone_tests::machine::Guest;
 
 /// Kind and digest of every artifact.
 fn artifacts(record: &ImageRecord) -> BTreeMap<String, Digest> {
@@ -130,7 +132,7 @@ fn has_signed_modules(image: &Image) {
 
 /// Firmware, kernel and modules accept the signatures; a module without one is refused.
 fn boots(image: &Image) {
-    let mut guest = Guest::new(image, None);
+    let mut guest = Guest::new(image);
     // The disk's driver is a module, so a login prompt says that the kernel took it.
     let booted = guest.boot();
     assert_eq!(booted.slots(), ["a"], "{}", booted.console);

@@ -4,8 +4,6 @@ use std::process::Command;
 
 use bedstone_tests::program::{Outcome, downloads, program};
 
-use crate::image::directory;
-
 /// Less to write and to boot; an account to look around with.
 const SMALL: &str = "[partitions]\nroot = \"640M\"\ndata = \"256M\"\n";
 
@@ -82,4 +80,14 @@ impl Site {
             .unwrap();
         Outcome::of(&output).succeeds();
     }
+}
+
+/// A directory below Cargo's target directory.
+pub(crate) fn directory(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .parent()
+        .expect("a target directory")
+        .join(name);
+    fs::create_dir_all(&path).expect("a directory for test images");
+    path
 }

@@ -3,7 +3,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use super::super::unpacked::write_file;
-use super::{Change, Owner, Tree};
+use super::{Change, Owner, Tree, clear};
 use crate::error::{Error, Result};
 
 impl Tree<'_> {
@@ -31,7 +31,7 @@ impl Tree<'_> {
                 continue;
             }
             let full = self.place(&to)?;
-            self.clear(&to, &full)?;
+            clear(&to, &full)?;
             if metadata.is_symlink() {
                 let target = fs::read_link(&from).map_err(Error::io("read", &from))?;
                 symlink(target, &full).map_err(Error::io("create", full))?;
