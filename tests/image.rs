@@ -106,6 +106,14 @@ impl Image {
         }
     }
 
+    /// An image that was built into `directory`.
+    pub fn built(directory: PathBuf) -> Self {
+        Self {
+            record: ImageRecord::read(&directory).unwrap(),
+            directory,
+        }
+    }
+
     /// The file of an artifact.
     pub fn file(&self, kind: &str) -> PathBuf {
         self.directory

@@ -29,10 +29,7 @@ fn built(site: &Site, jobs: &str) -> Image {
     let output = site.build(&[], &["--jobs", jobs]).output().unwrap();
     Outcome::of(&output).succeeds();
     let directory = site.path("out");
-    Image {
-        record: ImageRecord::read(&directory).unwrap(),
-        directory,
-    }
+    Image::built(directory)
 }
 
 #[test]
