@@ -64,42 +64,42 @@ fn refuses_with_the_line() {
             2,
             "version 2 of the lock format is not supported: expected 1",
         ),
-        (sha256.as_str(), &sha256[..63], 17, "`sha256`: `"),
-        ("size = 10", "size = -1", 18, "invalid value"),
+        (sha256.as_str(), &sha256[..63], 18, "`sha256`: `"),
+        ("size = 10", "size = -1", 19, "invalid value"),
         (
             "size = 10",
             "size = 10\nextra = 1",
-            19,
+            20,
             "unknown field `extra`",
         ),
         (
             "\"dash\"",
             "\"bash\"",
-            24,
+            25,
             "package `bash:amd64` is listed twice",
         ),
         (
             "name = \"bash\"",
             "name = \"../bash\"",
-            14,
+            15,
             "`name`: `../bash` is not a name",
         ),
         (
             "pool/bash",
             "../bash",
-            22,
+            23,
             "`filename`: `../bash.deb` is not a path without `..`",
         ),
         (
             "version = \"5.2-1\"",
             "version = \"5_2\"",
-            15,
+            16,
             "`version`: `5_2` is not a version number",
         ),
         (
             "origin = \"debian\"",
             "origin = \"other\"",
-            21,
+            22,
             "`bash` has the origin `other`, which no [[source]] is",
         ),
         (
@@ -108,7 +108,7 @@ fn refuses_with_the_line() {
             1,
             "missing field `architecture`",
         ),
-        ("name = \"bash\"", "name = \"bash", 14, ""),
+        ("name = \"bash\"", "name = \"bash", 15, ""),
     ];
     for (old, new, line, message) in cases {
         let error = Lock::parse("l", &text.replacen(old, new, 1))
