@@ -103,8 +103,8 @@ fn refuses_with_the_line() {
             "`bash` has the origin `other`, which no [[source]] is",
         ),
         (
-            "architecture = \"amd64\"\nepoch",
-            "epoch",
+            "architecture = \"amd64\"\nrequest",
+            "request",
             1,
             "missing field `architecture`",
         ),

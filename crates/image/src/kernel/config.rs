@@ -89,7 +89,9 @@ pub struct ConfigError {
 }
 
 /// A parsed kernel configuration: every option that the file speaks of, by its name with `CONFIG_`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+///
+/// Two are equal when they say the same of the same options, wherever in their files.
+#[derive(Debug, Clone, Default)]
 pub struct Config {
     options: BTreeMap<String, Setting>,
     /// Where each was set, lines from 1; options that were set by [`Config::set`] have none.
@@ -98,6 +100,16 @@ pub struct Config {
     version: Option<(u32, u32)>,
     architecture: Option<String>,
 }
+
+impl PartialEq for Config {
+    fn eq(&self, other: &Self) -> bool {
+        self.options == other.options
+            && self.version == other.version
+            && self.architecture == other.architecture
+    }
+}
+
+impl Eq for Config {}
 
 impl Config {
     /// Reads a `.config` or a fragment of one (Linux, `Documentation/kbuild/kconfig.rst`).
