@@ -184,7 +184,10 @@ fn refuses_repositories_that_cannot_be_trusted() {
         "product.toml",
         &repository.manifest(&repository.address(), "key"),
     );
-    repository.damage("dists/bookworm/main/binary-amd64/Packages");
+    // Both suites' index has the same digest: a whole one of either would serve the other.
+    for suite in ["bookworm", "forky"] {
+        repository.damage(&format!("dists/{suite}/main/binary-amd64/Packages"));
+    }
     lock_refused(
         &workshop,
         FAILED,

@@ -29,7 +29,7 @@ fn assert_set_aside(guest: &mut Guest, reason: &str) {
     );
     assert_eq!(
         guest.run("ls -A ~/kept || true").trim(),
-        "ls: cannot access '/home/dev/kept': No such file or directory"
+        "ls: cannot access '/var/home/dev/kept': No such file or directory"
     );
     guest.shut_down();
     assert!(

@@ -35,7 +35,7 @@ use crate::manifest::Manifest;
 use crate::product::Product;
 use crate::record::{self, Artifact, ImageRecord, Partition, Signing};
 use crate::rootfs::cache::CacheDirs;
-use crate::rootfs::{self, Package};
+use crate::rootfs::Package;
 use command_line::CommandLine;
 use steps::{Steps, Told};
 
@@ -131,10 +131,7 @@ pub fn build(build: &Build<'_>) -> Result<Built> {
     };
 
     let packages = packages(build, &build.lock.packages);
-    // Choosing modules waits for one large package; the others need not.
-    let kernel = rootfs::unpack_beside(&packages, build.jobs, &cache, build.interrupt, || {
-        kernel::prepare(build, &manifest, &packages, &cache, &mut steps)
-    })?;
+    let kernel = kernel::prepare(build, &manifest, &packages, &cache, &mut steps)?;
     output.write("kernel-check", "kernel-check.json", &kernel.report_json()?)?;
     output.write("kernel-config", "kernel.config", &kernel.config)?;
     let root = root::build(build, &manifest, &packages, &kernel, &cache, &mut steps)?;

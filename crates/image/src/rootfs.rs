@@ -110,24 +110,6 @@ pub fn unpack(package: &Package, cache: &CacheDirs, interrupt: &AtomicBool) -> R
     Ok(unpacked::obtain(package, cache, interrupt)?.0.tree)
 }
 
-/// Runs `work` while several threads unpack packages into the cache, in the order in which [`configure`] wants them. What is
-/// not unpacked when `work` ends is left to [`configure`], and so are errors.
-pub fn unpack_beside<T>(
-    packages: &[Package],
-    jobs: NonZeroUsize,
-    cache: &CacheDirs,
-    interrupt: &AtomicBool,
-    work: impl FnOnce() -> Result<T>,
-) -> Result<T> {
-    let packages = sorted(packages);
-    let (_, order) = plan(&packages, jobs, cache)?;
-    let quiet = Reporter::quiet().start("unpack", "unpacking ahead");
-    let unpacking = Unpacking::new(&packages, cache, interrupt, &quiet);
-    let result = unpacking.during(&order, jobs, |_| work());
-    quiet.finish("unpacked ahead");
-    result
-}
-
 fn sorted(packages: &[Package]) -> Vec<Package> {
     let mut packages = packages.to_vec();
     packages.sort_by(|a, b| a.name.cmp(&b.name));
