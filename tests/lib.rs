@@ -1,7 +1,12 @@
 //! Fixtures.
 
 // Failing loudly is what tests are for.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::missing_panics_doc
+)]
 
 pub mod damage;
 pub mod image;

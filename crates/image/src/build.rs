@@ -34,8 +34,8 @@ use crate::error::{Error, Result};
 use crate::manifest::Manifest;
 use crate::product::Product;
 use crate::record::{self, Artifact, ImageRecord, Partition, Signing};
-use crate::rootfs::cache::CacheDirs;
 use crate::rootfs::Package;
+use crate::rootfs::cache::CacheDirs;
 use command_line::CommandLine;
 use steps::{Steps, Told};
 
