@@ -42,7 +42,7 @@ build: install-build ## Compile bedstone and the initramfs program
 	@cargo build --release --locked -p bedstone-cli
 	@scripts/build-init
 
-fuzz: ## Run each fuzz target for FUZZ_SECONDS (default 60); needs cargo-fuzz and a nightly toolchain
+fuzz: install-build ## Run each fuzz target for FUZZ_SECONDS (default 60)
 	@scripts/fuzz
 
 docs: build ## Regenerate the man pages, completions and the command reference

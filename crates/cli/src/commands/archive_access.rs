@@ -106,6 +106,10 @@ pub(crate) fn refuse(error: bedstone_image::Error) -> Failure {
                 "the mirror has not refreshed this suite: use another one (BEDSTONE_MIRROR), or say with `accept-expired` in the manifest why the old one will do",
             ),
         ),
+        ImageError::Deb(DebError::NotFound { address }) if address.ends_with("Release") => (
+            Kind::Failed,
+            Some("does the mirror have this suite? `bedstone show` says where its name comes from"),
+        ),
         ImageError::Deb(DebError::DiskFull { .. }) => (Kind::Failed, Some(DISK_FULL)),
         ImageError::Deb(DebError::Unsatisfiable(_))
         | ImageError::UnknownPackage(_)

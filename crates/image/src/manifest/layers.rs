@@ -196,7 +196,9 @@ impl Reading<'_, '_> {
                 let problem = Diagnostic::error(format!("cannot read layer `{name}`: {why}"));
                 self.problems.push(match named_at {
                     Some(origin) => problem.at(origin, "named here"),
-                    None => problem,
+                    None => problem.help(
+                        "name the product's manifest; where none is named, it is `product.toml` in this directory",
+                    ),
                 });
                 return;
             }
