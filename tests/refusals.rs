@@ -153,6 +153,26 @@ fn refuses_locks_that_do_not_fit() {
 }
 
 #[test]
+fn refuses_locks_of_other_local_packages() {
+    let repository = Repository::new();
+    let workshop = workshop(&repository);
+    let manifest = repository.manifest(&repository.address(), "key");
+    workshop.write(
+        "product.toml",
+        &format!("{manifest}local = [\"fix.deb\"]\n"),
+    );
+    let fixed = control("netbase").replace("Version: 1.0", "Version: 1.1");
+    fs::write(workshop.path("fix.deb"), deb(&fixed, &[])).expect("write a package");
+    workshop.run(["lock"]).succeeds();
+    build_refused(&workshop, FAILED, &["no usable kernel"]);
+    let newer = control("netbase").replace("Version: 1.0", "Version: 1.2");
+    fs::write(workshop.path("fix.deb"), deb(&newer, &[])).expect("write a package");
+    build_refused(&workshop, INPUT, &["does not fit", "bedstone lock"]);
+    fs::remove_file(workshop.path("fix.deb")).expect("remove a package");
+    build_refused(&workshop, FAILED, &["fix.deb"]);
+}
+
+#[test]
 fn refuses_repositories_that_cannot_be_trusted() {
     let repository = Repository::new();
     let workshop = workshop(&repository);

@@ -3,8 +3,12 @@
 use std::process::Command;
 
 use bedstone_tests::package::Entry;
-use bedstone_tests::program::{Outcome, Workshop, files, is_root_or_ran_as_root, program};
+use bedstone_tests::program::{
+    Outcome, Workshop, downloads, files, is_root_or_ran_as_root, program,
+};
 use bedstone_tests::repository::Repository;
+
+use crate::interruption::MANIFEST;
 
 /// Runs the program with a file system of a few megabytes at `place`, which only this run sees.
 fn run_with_little_space(workshop: &Workshop, place: &str, words: &[&str]) -> Outcome {
@@ -51,4 +55,28 @@ fn says_which_disk_is_full() {
         outcome.refuses(1, &["tiny", "hint: free some space"]);
         assert!(files(&workshop.path("out")).is_empty());
     }
+}
+
+#[test]
+fn says_that_the_output_directory_is_full() {
+    if !is_root_or_ran_as_root("full_disk::says_that_the_output_directory_is_full") {
+        return;
+    }
+    let workshop = Workshop::new();
+    workshop.write("product.toml", MANIFEST);
+    let (store, cache) = (downloads().join("store"), downloads().join("cache"));
+    let shared = [
+        "--store",
+        store.to_str().expect("a path"),
+        "--cache",
+        cache.to_str().expect("a path"),
+    ];
+    workshop.run(["lock"].into_iter().chain(shared)).succeeds();
+    let words: Vec<&str> = ["build", "--output", "tiny", "--keys", "keys"]
+        .into_iter()
+        .chain(shared)
+        .collect();
+    run_with_little_space(&workshop, "tiny", &words)
+        .refuses(1, &["tiny/root.img", "hint: free some space"]);
+    assert!(files(&workshop.path("tiny")).is_empty());
 }

@@ -112,8 +112,34 @@ fn interrupted_downloads_go_on() {
     assert!(files(&workshop.path("store/partial")).is_empty());
 }
 
+#[test]
+fn interrupted_locks_leave_none() {
+    let repository = Repository::new();
+    let (asked, was_asked) = channel();
+    let (go, gone) = channel();
+    let address = serve(repository.path(""), "Packages", asked, gone);
+    let workshop = Workshop::new();
+    workshop.write("product.toml", &repository.manifest(&address, "key"));
+    let child = workshop
+        .command(["lock"])
+        .env("no_proxy", "*")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("start the program");
+    was_asked.recv().expect("a request");
+    interrupt(&child);
+    // One index for each suite.
+    go.send(()).expect("a waiting server");
+    drop(go);
+    let output = child.wait_with_output().expect("the program ends");
+    Outcome::of(&output).refuses(INTERRUPTED, &["interrupted"]);
+    assert!(!workshop.path("bedstone.lock").exists());
+    workshop.run(["lock"]).succeeds();
+}
+
 /// A small real image.
-const MANIFEST: &str = "board = \"qemu-amd64\"\n[product]\nname = \"interrupted\"\nversion = \"1\"\n\
+pub(crate) const MANIFEST: &str = "board = \"qemu-amd64\"\n[product]\nname = \"interrupted\"\nversion = \"1\"\n\
      [partitions]\nboot = \"32M\"\nroot = \"400M\"\ndata = \"64M\"\n";
 
 fn build(workshop: &Workshop, cache: &str) -> Command {
@@ -176,7 +202,16 @@ fn interrupted_builds_go_on_to_the_same_image() {
     Outcome::of(&lock).succeeds();
     let lock = fs::read(workshop.path("bedstone.lock")).expect("a lock");
 
-    for task in ["configure", "write-root", "assemble"] {
+    for task in [
+        "kernel",
+        "configure",
+        "write-root",
+        "verity",
+        "initramfs",
+        "sign",
+        "assemble",
+        "forms",
+    ] {
         interrupt_in(&workshop, task);
     }
     let go_on = build(&workshop, "cache")

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 use bedstone_event::{JsonLines, Quiet, Reporter, Terminal};
 use serde::Serialize;
 
-use crate::args::{ColorChoice, Global};
+use crate::args::Global;
 use crate::failure::{Failure, Kind, Result};
 
 /// Environment variables that Bedstone reads; `docs/reference/environment.md` tells of each.
@@ -39,20 +39,16 @@ pub(crate) struct Context {
 impl Context {
     /// Reads the global options and the terminal.
     pub(crate) fn new(global: &Global, interrupt: Arc<AtomicBool>) -> Self {
-        let color_on = |terminal: bool| match global.color {
-            ColorChoice::Always => true,
-            ColorChoice::Never => false,
-            ColorChoice::Auto => {
-                terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-            }
-        };
         let interactive = std::io::stderr().is_terminal();
         let reporter = if global.quiet {
             Reporter::new(Quiet)
         } else if global.json {
             Reporter::new(JsonLines::new(std::io::stderr()))
         } else {
-            Reporter::new(Terminal::new(interactive, color_on(interactive)))
+            Reporter::new(Terminal::new(
+                interactive,
+                global.color.is_wanted(interactive),
+            ))
         };
         Self {
             reporter,

@@ -17,8 +17,9 @@ use std::sync::atomic::AtomicBool;
 
 use clap::Parser;
 
-use crate::args::{Cli, ColorChoice};
+use crate::args::{Cli, Global};
 use crate::context::Context;
+use crate::failure::{Failure, Kind};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -26,10 +27,8 @@ fn main() -> ExitCode {
     if matches!(cli.command, args::Command::Build(_))
         && let Err(error) = bedstone_sys::namespace::enter_user()
     {
-        let failure = failure::Failure::caused_by(failure::Kind::Failed, error)
-            .context("cannot build as this user");
-        eprintln!("{}", failure.render(false));
-        return failure.exit_code();
+        let failure = Failure::caused_by(Kind::Failed, error).context("cannot build as this user");
+        return show(&failure, &cli.global);
     }
     let interrupt = match watch_for_interruption() {
         Ok(flag) => flag,
@@ -41,22 +40,19 @@ fn main() -> ExitCode {
     let context = Context::new(&cli.global, interrupt);
     match commands::run(cli.command, &context) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            if cli.global.json {
-                eprintln!("{}", failure.to_json());
-            } else {
-                let color = match cli.global.color {
-                    ColorChoice::Always => true,
-                    ColorChoice::Never => false,
-                    ColorChoice::Auto => {
-                        std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
-                    }
-                };
-                eprintln!("{}", failure.render(color));
-            }
-            failure.exit_code()
-        }
+        Err(failure) => show(&failure, &cli.global),
     }
+}
+
+/// Says on standard error what failed.
+fn show(failure: &Failure, options: &Global) -> ExitCode {
+    if options.json {
+        eprintln!("{}", failure.to_json());
+    } else {
+        let terminal = std::io::stderr().is_terminal();
+        eprintln!("{}", failure.render(options.color.is_wanted(terminal)));
+    }
+    failure.exit_code()
 }
 
 /// The flag that Ctrl-C and SIGTERM set. The second signal ends the process at once: what it was writing is temporary by

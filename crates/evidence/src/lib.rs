@@ -4,7 +4,6 @@
 //! - [`provenance`]: the SLSA v1 predicate, how an image was built and from what.
 //! - [`Envelope`]: DSSE v1, a statement with its signatures; [`Verified`] is what came out of one.
 //! - [`Signer`], [`FileKey`], [`VerifyingKey`]: Ed25519 and ECDSA P-256 keys, in files or elsewhere.
-//! - [`EvidenceStore`]: envelopes kept in a directory, found by the digest of what they are about.
 //! - [`keys`]: development keys, made on first use and marked as such.
 
 mod dsse;
@@ -13,10 +12,8 @@ pub mod keys;
 pub mod provenance;
 mod signer;
 mod statement;
-mod store;
 
 pub use dsse::{Envelope, IN_TOTO, Verified, pre_authentication_encoding};
 pub use error::{Error, Result};
 pub use signer::{FileKey, Signer, VerifyingKey};
 pub use statement::{Descriptor, Predicate, Statement};
-pub use store::{Entry, EvidenceStore};

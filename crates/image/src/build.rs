@@ -29,6 +29,7 @@ use bedstone_event::Reporter;
 use bedstone_evidence::FileKey;
 use bedstone_store::atomic::{self, AtomicFile};
 use bedstone_store::{Digest, Hasher, Store};
+use rustix::fs::FlockOperation;
 
 use crate::error::{Error, Result};
 use crate::manifest::Manifest;
@@ -38,6 +39,10 @@ use crate::rootfs::Package;
 use crate::rootfs::cache::CacheDirs;
 use command_line::CommandLine;
 use steps::{Steps, Told};
+
+/// The disk image in further forms.
+const ZSTD_FORM: &str = "disk.img.zst";
+const QCOW2_FORM: &str = "disk.qcow2";
 
 /// zstd level of compressed disk images: what comes after it costs much more time than it saves bytes.
 const ZSTD_LEVEL: i32 = 9;
@@ -119,8 +124,12 @@ pub struct Built {
 /// Builds the image. The caller is root of a user namespace ([`bedstone_sys::namespace::enter_user`]).
 pub fn build(build: &Build<'_>) -> Result<Built> {
     fs::create_dir_all(build.output).map_err(Error::io("create directory", build.output))?;
-    // An output directory is complete when it has a record; until this build has written its own, it has none.
-    remove(&build.output.join(record::FILE_NAME))?;
+    let _lock = lock(build.output)?;
+    // An output directory is complete when it has a record; until this build has written its own, it has none. Forms that
+    // are not written again would be those of another image.
+    for name in [record::FILE_NAME, ZSTD_FORM, QCOW2_FORM] {
+        remove(&build.output.join(name))?;
+    }
     let begun = (build.clock)();
     let manifest = build.product.composition.manifest.with_defaults();
     let cache = CacheDirs::open(build.cache)?;
@@ -145,7 +154,7 @@ pub fn build(build: &Build<'_>) -> Result<Built> {
     let decided = build.product.decided();
     output.write("manifest", "manifest.json", decided.as_bytes())?;
 
-    let initramfs = kernel::initramfs(build, &manifest, &kernel, &cache, &mut steps)?;
+    let initramfs = kernel::initramfs(build, &kernel, &root.view, &cache, &mut steps)?;
     output.write("kernel", "vmlinuz", &kernel.image)?;
     output.write("initramfs", "initramfs.cpio.zst", &initramfs)?;
 
@@ -269,6 +278,16 @@ pub fn build(build: &Build<'_>) -> Result<Built> {
     Ok(Built { record, lock })
 }
 
+/// Keeps other builds out of the output directory as long as it is held.
+fn lock(output: &Path) -> Result<fs::File> {
+    let directory = fs::File::open(output).map_err(Error::io("open", output))?;
+    match rustix::fs::flock(&directory, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(directory),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::OutputInUse(output.to_owned())),
+        Err(error) => Err(Error::io("lock", output)(std::io::Error::from(error))),
+    }
+}
+
 /// The packages of a lock, each with its file in the store.
 fn packages(build: &Build<'_>, locked: &[Locked]) -> Vec<Package> {
     locked
@@ -300,18 +319,18 @@ fn epoch(lock: &Lock) -> i64 {
 
 fn forms(build: &Build<'_>, disk: &Path, output: &mut Output<'_>) -> Result<()> {
     if build.forms.zstd {
-        let target = build.output.join("disk.img.zst");
+        let target = build.output.join(ZSTD_FORM);
         let mut source = fs::File::open(disk).map_err(Error::io("open", disk))?;
         let size = source.metadata().map_err(Error::io("inspect", disk))?.len();
         let mut file = AtomicFile::create(&target)?;
         let workers = u32::try_from(build.jobs.get()).unwrap_or(u32::MAX);
         compress::compress(&mut source, size, file.file(), ZSTD_LEVEL, workers)?;
         file.commit()?;
-        output.adopt("disk-zstd", "disk.img.zst")?;
+        output.adopt("disk-zstd", ZSTD_FORM)?;
     }
     if build.forms.qcow2 {
-        qcow2::convert(disk, &build.output.join("disk.qcow2"))?;
-        output.adopt("disk-qcow2", "disk.qcow2")?;
+        qcow2::convert(disk, &build.output.join(QCOW2_FORM))?;
+        output.adopt("disk-qcow2", QCOW2_FORM)?;
     }
     Ok(())
 }

@@ -29,6 +29,9 @@ pub enum Error {
     /// The caller's interrupt flag was raised.
     #[error("interrupted")]
     Interrupted,
+    /// Another build writes to the same output directory.
+    #[error("another build writes to `{}`", .0.display())]
+    OutputInUse(PathBuf),
     /// A package's control data lacks or garbles a field.
     #[error("control data of package `{package}`: {problem}")]
     Control {

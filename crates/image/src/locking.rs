@@ -3,6 +3,8 @@
 mod indexes;
 
 use std::fmt::Write as _;
+use std::fs::File;
+use std::path::Path;
 
 use bedstone_deb::index::Universe;
 use bedstone_deb::lock::{self, Lock, Locked};
@@ -149,8 +151,8 @@ pub fn request(product: &Product) -> Result<Request> {
     })
 }
 
-/// Stands for everything in a product that decides which packages its lock names. Where an archive is reached, and package
-/// files on the build machine, are not part of it.
+/// Stands for everything in a product that decides which packages its lock names. Where an archive is reached is not part
+/// of it, nor where package files lie on the build machine; their content is.
 pub fn request_digest(product: &Product) -> Result<Digest> {
     let Request {
         mut install,
@@ -166,7 +168,11 @@ pub fn request_digest(product: &Product) -> Result<Digest> {
     debian.security_mirror = None;
     debian.signed_by = None;
     debian.accept_expired = None;
-    debian.local.clear();
+    let mut local = Vec::new();
+    for path in std::mem::take(&mut debian.local) {
+        local.extend(local_digests(Path::new(&*path))?);
+    }
+    local.sort_unstable();
     let sources: Vec<_> = debian
         .sources
         .iter()
@@ -182,9 +188,27 @@ pub fn request_digest(product: &Product) -> Result<Digest> {
         "tools": needed_tools(&manifest),
         "debian": debian,
         "sources": sources,
+        "local": local,
         "boot": manifest.boot.suite,
     });
     Ok(Digest::of(text.to_string().as_bytes()))
+}
+
+/// The digests of a package file, or of those in a directory.
+fn local_digests(path: &Path) -> Result<Vec<String>> {
+    let mut files = vec![path.to_owned()];
+    if path.is_dir() {
+        let packages = bedstone_deb::sources::scan(path)?;
+        files = packages.iter().map(|it| path.join(&it.filename)).collect();
+    }
+    files
+        .iter()
+        .map(|file| {
+            let mut open = File::open(file).map_err(Error::io("open", file))?;
+            let (digest, _) = Digest::of_reader(&mut open).map_err(Error::io("read", file))?;
+            Ok(digest.to_string())
+        })
+        .collect()
 }
 
 /// The packages whose programs our /init runs from the verified root.
@@ -216,7 +240,7 @@ fn preferences(manifest: &Manifest) -> Result<Preferences> {
         let target = match (&pin.version, &pin.suite, &pin.source) {
             (Some(version), None, None) => format!("version {version}"),
             (None, Some(suite), None) => format!("release n={suite}"),
-            (None, None, Some(source)) => format!("release o={source}"),
+            (None, None, Some(source)) => format!("release source={source}"),
             _ => {
                 return Err(Error::Pin {
                     name: name.to_string(),

@@ -72,6 +72,14 @@ impl Product {
         ] {
             place(&mut manifest, section, key);
         }
+        if let Some(table) = manifest
+            .pointer_mut("/kernel/source")
+            .and_then(|it| it.as_object_mut())
+        {
+            for key in ["tree", "config", "fragments"] {
+                table.remove(key);
+            }
+        }
         if let Some(table) = manifest.as_object_mut() {
             table.remove("files");
             table.remove("hooks");

@@ -25,6 +25,7 @@ mod ids;
 mod layer;
 mod link;
 mod normalise;
+mod path;
 mod placement;
 mod seal;
 mod session;
@@ -225,6 +226,17 @@ impl View {
     /// The tree's root directory.
     pub fn path(&self) -> &Path {
         self.mounted.path()
+    }
+
+    /// Where a file or directory is, if it is there; its links lead where they lead in the image.
+    pub fn find(&self, path: &str) -> Result<Option<PathBuf>> {
+        path::follow(self.path(), path)
+    }
+
+    /// The content of a file; its links lead where they lead in the image.
+    pub fn read(&self, path: &str) -> Result<Vec<u8>> {
+        let full = path::follow(self.path(), path)?.unwrap_or_else(|| path.into());
+        fs::read(&full).map_err(Error::io("read", full))
     }
 }
 

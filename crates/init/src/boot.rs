@@ -25,8 +25,8 @@ const IMAGE_OWNED: &str = "lib/dpkg";
 /// Where the image's own `/var` is seen once the data is mounted over it.
 const IMAGE_VAR: &str = "/image-var";
 /// Places on the data partition.
-const ETC_LAYER: &str = "local/etc-overlay";
-const HOME: &str = "local/home";
+const ETC_LAYER: &str = "lib/bedstone/etc-overlay";
+const HOME: &str = "home";
 const FAILURES: &str = "lib/bedstone/failures.jsonl";
 /// Takes the place of the `/etc` layer on the data partition when that cannot be used.
 const VOLATILE_ETC: &str = "/run/bedstone/etc-overlay";
@@ -144,6 +144,13 @@ impl Start {
             Err(error) => self.warn(format!("no EFI variables: {error}")),
         }
         let variables = self.means.variables.as_ref();
+        match variables.and_then(Variables::secure_boot) {
+            Some(true) => self.console.info("the firmware enforces Secure Boot"),
+            Some(false) => self
+                .console
+                .warn("the firmware does not enforce Secure Boot"),
+            None => {}
+        }
         let running = slot::running(
             &disk.table,
             variables.and_then(Variables::stub_partition),

@@ -7,7 +7,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use bedstone_disk::efi_variables::{LOADER, attributes, efivarfs};
+use bedstone_disk::efi_variables::{GLOBAL, LOADER, attributes, efivarfs};
 use bedstone_disk::guid::Guid;
 use rustix::fs::{AtFlags, IFlags, Mode, OFlags};
 
@@ -45,6 +45,12 @@ impl Variables {
     /// The partition that the boot loader says it was loaded from.
     pub(crate) fn loader_partition(&self) -> Option<Guid> {
         self.partition("LoaderDevicePartUUID")
+    }
+
+    /// Whether the firmware verifies what it starts (UEFI 2.10, section 3.3: `SecureBoot`); none where it does not say.
+    pub(crate) fn secure_boot(&self) -> Option<bool> {
+        let value = self.read("SecureBoot", GLOBAL).ok()??;
+        Some(value == [1])
     }
 
     fn partition(&self, name: &str) -> Option<Guid> {

@@ -60,7 +60,7 @@ pub(crate) fn etc(root: &Path, layer: &Path) -> Result<()> {
     let (upper, work) = (layer.join("upper"), layer.join("work"));
     for directory in [layer, &upper, &work] {
         fs::create_dir_all(directory).map_err(Error::io("create", directory))?;
-        // `/var/local` is setgid `staff` in Debian; `upper` itself becomes the `/etc` that everyone sees.
+        // Whatever made it before: `upper` itself becomes the `/etc` that everyone sees.
         std::os::unix::fs::chown(directory, Some(0), Some(0))
             .and_then(|()| fs::set_permissions(directory, PermissionsExt::from_mode(0o755)))
             .map_err(Error::io("set the owner of", directory))?;

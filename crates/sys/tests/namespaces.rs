@@ -85,6 +85,8 @@ fn a_program_sees_only_its_sandbox() {
             "0\n2\nbedstone\n0022\nblue\nbin dev etc lib lib64 proc run sbin tmp usr \n\
              fd full null ptmx pts random shm stderr stdin stdout tty urandom zero \n3\noops\n/run/:\nlock\n\n/tmp:\n"
         );
+        let writable = "test -w /proc/sys/kernel/core_pattern || test -w /proc/sysrq-trigger";
+        assert_eq!(shell(&sandbox, writable).status.code(), Some(1));
         let refused = shell(&sandbox, "echo x > /usr/bin/x");
         assert!(String::from_utf8_lossy(&refused.log).contains("Read-only"));
     });

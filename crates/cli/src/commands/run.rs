@@ -69,6 +69,12 @@ pub(crate) fn run(arguments: &RunArgs, context: &Context) -> Result<()> {
     .map_err(refuse)?;
     context.print(&report, || render(&report, &record, arguments))?;
     match &report.end {
+        End::Login if wants_secure_boot(arguments) && !enforces_secure_boot(&report) => {
+            Err(Failure::new(
+                Kind::Failed,
+                "the guest does not say that its firmware enforces Secure Boot",
+            ))
+        }
         End::Login | End::GuestShutdown | End::Quit => Ok(()),
         End::Interrupted => Err(Failure::new(Kind::Interrupted, "interrupted")),
         End::Timeout { tail } => Err(Failure::new(
@@ -183,15 +189,27 @@ fn refuse(error: bedstone_lab::Error) -> Failure {
     Failure::caused_by(Kind::Failed, error)
 }
 
+fn wants_secure_boot(arguments: &RunArgs) -> bool {
+    !arguments.kernel_only && !arguments.no_secure_boot
+}
+
+/// Whether the image's init read in the firmware's variables that what does not verify is not started.
+fn enforces_secure_boot(report: &RunReport) -> bool {
+    report
+        .init
+        .iter()
+        .any(|line| line == "the firmware enforces Secure Boot")
+}
+
 fn render(report: &RunReport, record: &ImageRecord, arguments: &RunArgs) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: &str| {
         let _ = writeln!(text, "  {name:<14}{value}");
     };
-    let firmware = match (arguments.kernel_only, arguments.no_secure_boot) {
+    let firmware = match (arguments.kernel_only, enforces_secure_boot(report)) {
         (true, _) => "none: kernel started directly",
-        (false, true) => "OVMF, Secure Boot off",
-        (false, false) => "OVMF, Secure Boot enforced with this image's keys",
+        (false, true) => "OVMF, Secure Boot enforced with this image's keys",
+        (false, false) => "OVMF, Secure Boot not enforced",
     };
     line("firmware", firmware);
     if let Some(slot) = &report.slot {

@@ -226,6 +226,7 @@ impl Rule {
                     "l" => matches(&index.label),
                     "c" => matches(&index.component),
                     "v" => matches(&index.release),
+                    "source" => matches(&index.source),
                     _ if pattern == "*" => true,
                     _ if pattern.starts_with(|c: char| c.is_ascii_digit()) => {
                         matches(&index.release)
@@ -275,7 +276,8 @@ fn release_terms(data: &str) -> Option<Vec<(String, String)>> {
         .map(|term| {
             let (letter, pattern) = term.trim().split_once('=')?;
             let pattern = pattern.trim_matches(|c: char| c == '"' || c.is_whitespace());
-            let known = ["a", "n", "o", "l", "c", "v"].contains(&letter);
+            // `source` is ours: the name of a source in the manifest.
+            let known = ["a", "n", "o", "l", "c", "v", "source"].contains(&letter);
             (known && !pattern.is_empty()).then(|| (letter.to_owned(), pattern.to_owned()))
         })
         .collect()

@@ -185,7 +185,7 @@ fn takes_versions_and_suites_as_named() {
 
 #[test]
 fn obeys_pins() {
-    let indexes = vec![
+    let mut indexes = vec![
         index("stable", 500, "a 1\nb 1\nc 1"),
         index(
             "backports",
@@ -198,6 +198,7 @@ fn obeys_pins() {
             "a 3\nb 3\nd 3",
         ),
     ];
+    indexes[1].source = "newer".to_owned();
     let universe = Universe::new(&["amd64"], indexes).unwrap();
     let with = |pins: &str, install: &str| {
         let request = Request {
@@ -220,6 +221,13 @@ fn obeys_pins() {
             "a b"
         ),
         "a=3 b=1"
+    );
+    assert_eq!(
+        with(
+            "Package: b\nPin: release source=newer\nPin-Priority: 990\n",
+            "a b"
+        ),
+        "a=1 b=2"
     );
     assert_eq!(
         with("Package: ?\nPin: version 2*\nPin-Priority: 1001\n", "a b c"),

@@ -88,6 +88,8 @@ fn program(build: &Build<'_>, package: &'static str, name: &str) -> Result<Vec<u
         .iter()
         .find(|locked| locked.name == package)
         .ok_or(Error::NotLocked(package))?;
+    // What the firmware trusts because we sign it is held against the lock right before.
+    build.store.verify(&locked.sha256)?;
     let path = build.store.path(&locked.sha256);
     let file = File::open(&path).map_err(Error::io("open", &path))?;
     let mut deb = Deb::open(format!("{package} {}", locked.version), file)?;

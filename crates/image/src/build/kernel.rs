@@ -14,6 +14,7 @@ use crate::initramfs::{self, RootFileSystem};
 use crate::kernel::{Baseline, Config, Report, Verdict, check};
 use crate::manifest::{DataEncryption, FileSystem, Manifest, Modules};
 use crate::modules::{KernelModules, Selection, Wanted};
+use crate::rootfs::View;
 use crate::rootfs::cache::CacheDirs;
 use crate::rootfs::change::Change;
 use crate::rootfs::tools::kernel::BuiltKernel;
@@ -324,18 +325,27 @@ fn early_modules(build: &Build<'_>, manifest: &Manifest) -> Vec<Wanted> {
 /// Makes the initramfs, or takes it from the cache: packing it well takes seconds.
 pub(super) fn initramfs(
     build: &Build<'_>,
-    _manifest: &Manifest,
     kernel: &Kernel,
+    root: &View,
     cache: &CacheDirs,
     steps: &mut Steps<'_>,
 ) -> Result<Vec<u8>> {
+    let modules = Selection::choose(&kernel.modules, &kernel.early)?;
+    let mut inputs = vec![
+        INITRAMFS_FORMAT.to_owned(),
+        format!("{:?}", kernel.early),
+        Digest::of(build.init).to_string(),
+        kernel.digest.to_string(),
+    ];
+    let firmware = root.find("/lib/firmware")?;
+    for name in modules.firmware() {
+        if let Some(file) = root.find(&format!("/lib/firmware/{name}"))? {
+            let bytes = fs::read(&file).map_err(Error::io("read", file))?;
+            inputs.push(format!("{name} {}", Digest::of(&bytes)));
+        }
+    }
     let mut key = Hasher::new();
-    for text in [
-        INITRAMFS_FORMAT,
-        &format!("{:?}", kernel.early),
-        &Digest::of(build.init).to_string(),
-        &kernel.digest.to_string(),
-    ] {
+    for text in &inputs {
         key.update(&(text.len() as u64).to_le_bytes());
         key.update(text.as_bytes());
     }
@@ -350,12 +360,11 @@ pub(super) fn initramfs(
         {
             return Ok((bytes.to_vec(), Told::cached("Initramfs")));
         }
-        let modules = Selection::choose(&kernel.modules, &kernel.early)?;
         let made = initramfs::build(&initramfs::Parts {
             init: build.init,
             kernel: &kernel.modules,
             modules: &modules,
-            firmware: None,
+            firmware: firmware.as_deref(),
         })?;
         let mut kept = Digest::of(&made.bytes).as_bytes().to_vec();
         kept.extend_from_slice(&made.bytes);

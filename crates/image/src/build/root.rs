@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bedstone_deb::lock::Locked;
 use bedstone_disk::guid::Guid;
 use bedstone_disk::sparse;
 use bedstone_disk::verity::{self, Formatted};
 use bedstone_store::atomic::AtomicFile;
-use bedstone_store::{Digest, Hasher};
+use bedstone_store::{Digest, Hasher, atomic};
 
 use super::kernel::Kernel;
 use super::steps::{Steps, Told};
@@ -31,6 +31,8 @@ pub(super) struct RootImage {
     /// Numbers of all users and groups in it.
     pub(super) users: BTreeMap<String, u32>,
     pub(super) groups: BTreeMap<String, u32>,
+    /// The tree.
+    pub(super) view: View,
     /// dpkg's record of what is installed.
     pub(super) dpkg_status: Vec<u8>,
     /// The text that names the product.
@@ -95,17 +97,16 @@ pub(super) fn build(
     steps.add("customise", begun.elapsed().as_secs_f64(), rootfs.cached());
     let view = rootfs.view(cache)?;
     let verity = write(build, manifest, &rootfs, &view, cache, steps)?;
-    let read = |name: &str| {
-        let path = view.path().join(name);
-        fs::read(&path).map_err(Error::io("read", path))
-    };
+    let dpkg_status = view.read("/var/lib/dpkg/status")?;
+    let os_release = String::from_utf8_lossy(&view.read("/etc/os-release")?).into_owned();
     Ok(RootImage {
         file_system: name(manifest.root.file_system),
         verity,
+        view,
         users: rootfs.ids().users.clone(),
         groups: rootfs.ids().groups.clone(),
-        dpkg_status: read("var/lib/dpkg/status")?,
-        os_release: String::from_utf8_lossy(&read("etc/os-release")?).into_owned(),
+        dpkg_status,
+        os_release,
     })
 }
 
@@ -132,17 +133,24 @@ fn write(
     let kept = directory.join(key(build, manifest, rootfs).to_string());
     let target = build.output.join("root.img");
     let kind = manifest.root.file_system;
-    let made = steps.run("write-root", &format!("Writing {}", name(kind)), |_| {
-        let cached = kept.is_file();
-        if !cached {
+    let (made, digest) = steps.run("write-root", &format!("Writing {}", name(kind)), |_| {
+        let known = remembered(&kept)?;
+        let cached = known.is_some();
+        let digest = if let Some(digest) = known {
+            digest
+        } else {
+            let part = kept.with_extension(std::process::id().to_string());
             // dpkg reads the tree while the writer compresses it: both are needed, neither waits for the other.
             let (written, checked) = rayon::join(
-                || write_file_system(build, manifest, view.path(), cache, &kept),
+                || write_file_system(build, manifest, view.path(), cache, &part),
                 || rootfs.check(cache, build.interrupt),
             );
-            written?;
-            checked?;
-        }
+            let made = written.and(checked).and_then(|_| remember(&part, &kept));
+            if made.is_err() {
+                let _ = fs::remove_file(&part);
+            }
+            made?
+        };
         copy(&kept, &target)?;
         let size = fs::metadata(&target)
             .map_err(Error::io("inspect", &target))?
@@ -153,7 +161,7 @@ fn write(
             size as f64 / 1e6
         );
         Ok((
-            size,
+            (size, digest),
             if cached {
                 Told::cached(told)
             } else {
@@ -162,7 +170,6 @@ fn write(
         ))
     })?;
     steps.run("verity", "Hashing the root file system", |_| {
-        let (digest, _) = sparse::digest(&target)?;
         // Unpredictable for whoever has not seen the image, and the same for whoever has the same one.
         let salt = Digest::of(format!("verity salt {digest}").as_bytes());
         let uuid = Guid::derive(&digest, "verity");
@@ -179,6 +186,31 @@ fn write(
         );
         Ok((formatted, Told::done(told)))
     })
+}
+
+/// The digest of a written file system whose tree dpkg found good; none where there is none, or not as it was written.
+fn remembered(kept: &Path) -> Result<Option<Digest>> {
+    let Ok(text) = fs::read_to_string(digest_file(kept)) else {
+        return Ok(None);
+    };
+    if !kept.is_file() {
+        return Ok(None);
+    }
+    let (digest, _) = sparse::digest(kept)?;
+    Ok((text.trim() == digest.to_string()).then_some(digest))
+}
+
+/// Puts a written file system into its place. It counts from when its digest stands beside it, so that what a power cut
+/// left of it does not.
+fn remember(part: &Path, kept: &Path) -> Result<Digest> {
+    let (digest, _) = sparse::digest(part)?;
+    fs::rename(part, kept).map_err(Error::io("rename to", kept))?;
+    atomic::write(digest_file(kept), format!("{digest}\n").as_bytes())?;
+    Ok(digest)
+}
+
+fn digest_file(kept: &Path) -> PathBuf {
+    kept.with_extension("sha256")
 }
 
 fn write_file_system(

@@ -1,6 +1,7 @@
 //! Rules that span several keys; what a single value may be is the schema's matter.
 
 use super::{Compression, FileSystem, Interface, Manifest, Modules, User};
+use crate::archives;
 use crate::document::text::SizeText;
 use crate::document::{Diagnostic, Node};
 
@@ -55,7 +56,7 @@ impl Rules<'_> {
             "debian-security",
             "debian-updates",
             "debian-backports",
-            "debian-boot",
+            archives::BOOT,
             "local",
         ];
         for (name, source) in &manifest.debian.sources {

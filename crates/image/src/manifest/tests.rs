@@ -217,6 +217,10 @@ const REFUSED: &[(&str, &str)] = &[
         "p.toml:2:17: `local` names one of Debian's own sources",
     ),
     (
+        "[debian.sources.boot]\nuris = [\"file:///a\"]\nsuite = \"x\"\nsigned-by = \"k\"\n",
+        "p.toml:2:17: `boot` names one of Debian's own sources",
+    ),
+    (
         "[hooks.h]\nscript = \"s\"\ninputs = [\"a/x\", \"b/x\"]\n",
         "p.toml:4:1: two inputs of hook `h` have the same last part, so the script could see only one",
     ),

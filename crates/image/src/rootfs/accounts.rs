@@ -9,6 +9,7 @@ use super::change::{Group, Password, User};
 use super::database::read_if_any;
 use super::ids::{Ids, Range};
 use super::layer::look;
+use super::path;
 use crate::error::{Error, Result};
 
 /// Paths relative to the root with the number of fields per line, and the mode of a file that is made anew.
@@ -34,7 +35,7 @@ pub(super) struct PasswordAges {
 impl PasswordAges {
     /// Reads `/etc/login.defs` of the tree at `root` (login.defs(5)).
     pub(super) fn read(root: &Path) -> Result<Self> {
-        let text = read_if_any(&root.join("etc/login.defs"))?;
+        let text = read_if_any(root, "etc/login.defs")?;
         let days = |name: &str| -> Result<Option<String>> {
             let value = text.lines().find_map(|line| {
                 let mut words = line.split_whitespace();
@@ -71,7 +72,7 @@ pub(super) struct Accounts {
 impl Accounts {
     /// Reads the four files of the tree at `root`; missing ones are empty.
     pub(super) fn read(root: &Path) -> Result<Self> {
-        let read = |(file, fields, _)| parse(file, fields, &read_if_any(&root.join(file))?);
+        let read = |(file, fields, _)| parse(file, fields, &read_if_any(root, file)?);
         Ok(Self {
             passwd: read(PASSWD)?,
             group: read(GROUP)?,
@@ -89,7 +90,13 @@ impl Accounts {
             (GSHADOW, &self.gshadow, &before.gshadow),
         ] {
             if new != old {
-                write(&root.join(file), mode, &text(new), self.group_id("shadow"))?;
+                let place = format!("/{file}");
+                // A link at its end leads inside, or to what is not there yet.
+                let full = match path::follow(root, &place)? {
+                    Some(full) => full,
+                    None => path::resolve(root, &place)?,
+                };
+                write(&full, mode, &text(new), self.group_id("shadow"))?;
             }
         }
         Ok(())
@@ -341,7 +348,14 @@ fn check_name(name: &str) -> Result<()> {
 }
 
 fn write(path: &Path, mode: u32, content: &str, shadow: Option<u32>) -> Result<()> {
-    let attributes = look(path)?.map(|it| (it.mode() & 0o7777, it.uid(), it.gid()));
+    let found = look(path)?;
+    if found.as_ref().is_some_and(std::fs::Metadata::is_symlink) {
+        return Err(problem(
+            &path.display().to_string(),
+            "it is a link that leads to nothing".to_owned(),
+        ));
+    }
+    let attributes = found.map(|it| (it.mode() & 0o7777, it.uid(), it.gid()));
     let readers = if mode & 0o004 == 0 {
         shadow.unwrap_or(0)
     } else {

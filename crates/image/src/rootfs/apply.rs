@@ -1,6 +1,5 @@
 //! Applying a manifest's changes to a writable tree.
 
-mod path;
 mod tree;
 
 use std::fs;
@@ -15,6 +14,7 @@ use super::cache::{CacheDirs, remove};
 use super::change::{Change, Owner, Script, UnitAction, User};
 use super::ids::Ids;
 use super::layer::look;
+use super::path;
 use super::session;
 use super::unpacked::write_file;
 use crate::error::{Error, Result};
@@ -184,10 +184,9 @@ impl Tree<'_> {
         })?;
         let home = self.place(&user.home)?;
         let (uid, gid) = self.owner(&owner)?;
-        let skeleton = self.root.join("etc/skel");
-        if look(&skeleton)?.is_none() {
+        let Some(skeleton) = path::follow(self.root, "/etc/skel")? else {
             return Ok(());
-        }
+        };
         let entries = fs::read_dir(&skeleton).map_err(Error::io("list", &skeleton))?;
         for entry in entries {
             let entry = entry.map_err(Error::io("list", &skeleton))?;
@@ -224,7 +223,7 @@ impl Tree<'_> {
 
     /// Runs the tree's own systemctl, which without a running systemd works on the unit files.
     fn systemctl(&self, arguments: &[&str]) -> Result<()> {
-        if look(&self.root.join("usr/bin/systemctl"))?.is_none() {
+        if path::follow(self.root, "/usr/bin/systemctl")?.is_none() {
             return Err(problem(
                 &arguments[1..].join(" "),
                 "units need the package `systemd` in the image",

@@ -100,8 +100,9 @@ impl CacheDirs {
             for path in list(&self.root.join(kind))? {
                 if path.extension().is_some_and(|it| it == PART)
                     && let Some(key) = path.file_stem()
-                    && FileLock::try_acquire(self.root.join("lock").join(key), Mode::Exclusive)?
-                        .is_some()
+                    // Held while it is removed: another build may want to make the same entry.
+                    && let Some(_lock) =
+                        FileLock::try_acquire(self.root.join("lock").join(key), Mode::Exclusive)?
                 {
                     remove(&path)?;
                 }
@@ -110,8 +111,9 @@ impl CacheDirs {
         for path in list(&self.root.join("work"))? {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let owner = name.split('-').next().unwrap_or_default();
-            let lock = FileLock::try_acquire(process_lock(&self.root, owner), Mode::Exclusive)?;
-            if lock.is_some() {
+            if let Some(_lock) =
+                FileLock::try_acquire(process_lock(&self.root, owner), Mode::Exclusive)?
+            {
                 remove(&path)?;
             }
         }

@@ -256,7 +256,7 @@ impl<'a> Chain<'a> {
 
     fn place(&mut self, packages: &[&Unpacked], below: Option<&Path>) -> Result<Placement> {
         let diversions = match below {
-            Some(below) => database::read_if_any(&below.join(database::DIVERSIONS))?,
+            Some(below) => database::read_if_any(below, database::DIVERSIONS)?,
             None => String::new(),
         };
         let read_link = |path: &str| -> Option<String> {

@@ -13,6 +13,7 @@ use std::path::Path;
 use md5::{Digest as _, Md5};
 
 use super::layer::Layer;
+use super::path;
 use super::placement::Placement;
 use super::unpacked::{Kind, Unpacked, write_file};
 use crate::error::{Error, Result};
@@ -75,8 +76,8 @@ pub(super) fn add(
     }
     let database = layer.root().join(PATH);
     // A new tree's database is the one that was just initialised in the layer.
-    let old_database = layer.below().unwrap_or(layer.root()).join(PATH);
-    let old = |name: &str| read_if_any(&old_database.join(name));
+    let old_root = layer.below().unwrap_or(layer.root()).to_path_buf();
+    let old = |name: &str| read_if_any(&old_root, &format!("{PATH}/{name}"));
     let placed: Vec<Placed<'_>> = packages.iter().copied().zip(&placement.records).collect();
     let mut status = old("status")?;
     for (package, record) in &placed {
@@ -214,12 +215,11 @@ fn replace(path: &Path, content: &str) -> Result<()> {
     write(path, content)
 }
 
-/// The text of a file, empty when there is none.
-pub(super) fn read_if_any(path: &Path) -> Result<String> {
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(text),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
-        Err(error) => Err(Error::io("read", path)(error)),
+/// The text of a file of the tree at `root`, by its path without the first slash; empty when there is none.
+pub(super) fn read_if_any(root: &Path, path: &str) -> Result<String> {
+    match path::follow(root, &format!("/{path}"))? {
+        Some(full) => fs::read_to_string(&full).map_err(Error::io("read", full)),
+        None => Ok(String::new()),
     }
 }
 

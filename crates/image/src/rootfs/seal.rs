@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use bedstone_sys::mount::Upper;
@@ -16,6 +16,7 @@ use super::change::Change;
 use super::ids::{self, Ids};
 use super::layer::look;
 use super::normalise::normalise;
+use super::path;
 use super::session::{self, Stack};
 use super::unpacked::write_file;
 use crate::error::{Error, Result};
@@ -117,49 +118,55 @@ impl Finish<'_> {
     }
 }
 
-/// Removes what belongs to one device or one build.
+/// Removes what belongs to one device or one build. What scripts left as links leads nowhere outside the tree.
 fn seal(root: &Path) -> Result<()> {
-    for (path, _) in UNIQUE {
-        let full = root.join(path);
-        if look(&full)?.is_some() {
-            fs::remove_file(&full).map_err(Error::io("remove", full))?;
+    let remove = |path: PathBuf| fs::remove_file(&path).map_err(Error::io("remove", path));
+    for (name, _) in UNIQUE {
+        if let Some(full) = path::find(root, &format!("/{name}"))?
+            && look(&full)?.is_some()
+        {
+            remove(full)?;
         }
     }
-    let keys = root.join("etc/ssh");
-    if look(&keys)?.is_some() {
-        for entry in fs::read_dir(&keys).map_err(Error::io("list", &keys))? {
-            let entry = entry.map_err(Error::io("list", &keys))?;
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
-            if name.starts_with("ssh_host_") {
-                fs::remove_file(entry.path()).map_err(Error::io("remove", entry.path()))?;
-            }
+    for entry in entries(path::follow(root, "/etc/ssh")?)? {
+        let name = entry.file_name().unwrap_or_default();
+        if name.to_string_lossy().starts_with("ssh_host_") {
+            remove(entry)?;
         }
     }
     for directory in TRANSIENT {
-        let full = root.join(directory);
-        if look(&full)?.is_none() {
-            continue;
-        }
-        for entry in fs::read_dir(&full).map_err(Error::io("list", &full))? {
-            let path = entry.map_err(Error::io("list", &full))?.path();
-            match look(&path)? {
-                Some(metadata) if metadata.is_dir() => cache::remove(&path)?,
-                Some(_) => fs::remove_file(&path).map_err(Error::io("remove", path))?,
+        let full = path::find(root, &format!("/{directory}"))?;
+        for entry in entries(full)? {
+            match look(&entry)? {
+                Some(metadata) if metadata.is_dir() => cache::remove(&entry)?,
+                Some(_) => remove(entry)?,
                 None => {}
             }
         }
     }
     // machine-id(5): an empty file is filled at boot like a missing one, but does not make the boot a "first boot", in
     // which systemd would enable and disable units after its presets and undo the manifest's choice.
-    if look(&root.join("etc/systemd"))?.is_some() {
-        let path = root.join("etc/machine-id");
+    if path::follow(root, "/etc/systemd")?.is_some() {
+        let path = path::resolve(root, "/etc/machine-id")?;
         if look(&path)?.is_some() {
-            fs::remove_file(&path).map_err(Error::io("remove", &path))?;
+            remove(path.clone())?;
         }
         write_file(&path, 0o444, (0, 0), 0, &mut std::io::empty())?;
     }
     Ok(())
+}
+
+/// What is in a directory; nothing where there is none, or a link in its place.
+fn entries(directory: Option<PathBuf>) -> Result<Vec<PathBuf>> {
+    let Some(directory) = directory else {
+        return Ok(Vec::new());
+    };
+    if !look(&directory)?.is_some_and(|it| it.is_dir()) {
+        return Ok(Vec::new());
+    }
+    fs::read_dir(&directory)
+        .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect())
+        .map_err(Error::io("list", &directory))
 }
 
 /// The numbers in the tree at `root`.
@@ -187,16 +194,24 @@ pub(super) fn check(
     let target = scratch.directory("tree")?;
     let view = stack.mount(&target, cache.root(), None, None)?;
     let sandbox = session::sandbox(view.path(), 0);
-    // The exit status says no more than the text does.
-    let dpkg = |command: &'static str| -> Result<String> {
+    let dpkg = |command: &'static str, what: &'static str| -> Result<String> {
         let limits = Limits {
             interrupt,
             time: None,
         };
         let output = sandbox.run("/usr/bin/dpkg", &[command], limits)?;
-        Ok(String::from_utf8_lossy(&output.log).into_owned())
+        let log = String::from_utf8_lossy(&output.log).into_owned();
+        // 1 says that there are findings, which are in the text.
+        match output.status.code() {
+            Some(0 | 1) => Ok(log),
+            _ => Err(Error::Program {
+                what: what.to_owned(),
+                status: output.status.to_string(),
+                log,
+            }),
+        }
     };
-    let findings = dpkg("--audit")?;
+    let findings = dpkg("--audit", "audit dpkg's database")?;
     if !findings.trim().is_empty() {
         return Err(Error::Inconsistent {
             command: "dpkg --audit",
@@ -204,7 +219,7 @@ pub(super) fn check(
         });
     }
     let layer = entry.join(LAYER);
-    let findings = dpkg("--verify")?;
+    let findings = dpkg("--verify", "verify the packages' files")?;
     let mut deviations = Vec::new();
     for line in findings.lines() {
         let path = line.find('/').map_or("", |at| &line[at..]);
@@ -241,4 +256,41 @@ fn is_changed(layer: &Path, view: &Path, path: &str) -> Result<bool> {
         .ancestors()
         .skip(1)
         .any(|above| look(&layer.join(above)).is_ok_and(|it| it.is_some_and(|it| !it.is_dir()))))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn links_do_not_lead_to_the_host() {
+        let directory = tempfile::tempdir().unwrap();
+        let (root, host) = (directory.path().join("root"), directory.path().join("host"));
+        for path in ["etc/ssh", "tmp/x", "var"] {
+            fs::create_dir_all(host.join(path)).unwrap();
+        }
+        for path in ["etc/ssh/ssh_host_rsa_key", "tmp/file", "var/random-seed"] {
+            fs::write(host.join(path), "").unwrap();
+        }
+        fs::create_dir_all(root.join("var/lib/systemd")).unwrap();
+        fs::create_dir(root.join("etc")).unwrap();
+        fs::create_dir(root.join("run")).unwrap();
+        fs::write(root.join("run/pid"), "").unwrap();
+        symlink(host.join("etc/ssh"), root.join("etc/ssh")).unwrap();
+        symlink(host.join("tmp"), root.join("var/tmp")).unwrap();
+        symlink("/", root.join("dev")).unwrap();
+        symlink(host.join("var"), root.join("var/lib/urandom")).unwrap();
+        seal(&root).unwrap();
+        for path in [
+            "etc/ssh/ssh_host_rsa_key",
+            "tmp/file",
+            "var/random-seed",
+            "tmp/x",
+        ] {
+            assert!(host.join(path).exists(), "{path}");
+        }
+        assert!(!root.join("run/pid").exists() && root.join("etc").is_dir());
+    }
 }

@@ -20,6 +20,9 @@ use rustix::thread::{UnshareFlags, unshare_unsafe};
 use crate::error::{Error, Result};
 use crate::process::{Drained, close_from, drain, exit_now, fork};
 
+/// What in `/proc` is the kernel's and not a process's.
+const KERNEL_SETTINGS: [&str; 5] = ["sys", "sysrq-trigger", "irq", "bus", "fs"];
+
 /// Host name of every sandbox.
 const HOST_NAME: &str = "bedstone";
 /// The devices that programs may expect everywhere; bound from the host.
@@ -273,6 +276,15 @@ impl Setup {
         self.step("mount /proc")?;
         let quiet = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
         mount("proc", root.join("proc"), "proc", quiet, None)?;
+        // Root of a namespace in which numbers are the host's may write to all of it, such as kernel.core_pattern.
+        self.step("make the kernel's settings in /proc read-only")?;
+        for name in KERNEL_SETTINGS {
+            let path = root.join("proc").join(name);
+            if path.exists() {
+                mount_bind(&path, &path)?;
+                read_only(&path)?;
+            }
+        }
         self.step("mount /tmp and /run")?;
         memory(&root.join("tmp"), c"mode=1777")?;
         memory(&root.join("run"), c"mode=0755")?;
