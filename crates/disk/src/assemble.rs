@@ -7,6 +7,7 @@ use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
 
+use bedstone_store::Digest;
 use bedstone_store::atomic::AtomicFile;
 use rayon::prelude::*;
 
@@ -23,6 +24,8 @@ use crate::sparse;
 pub struct Assembled {
     /// Bytes of the image.
     pub size: u64,
+    /// SHA-256 of the image.
+    pub digest: Digest,
     /// The disk's identifier.
     pub disk: Guid,
     /// The partitions.
@@ -108,9 +111,15 @@ pub fn assemble(plan: &DiskPlan, target: &Path) -> Result<Assembled> {
             content_length,
         })
         .collect();
-    output.commit()?;
+    // Hashing takes as long as flushing, and neither needs the other.
+    let written = File::open(output.path()).map_err(Error::io("open", target))?;
+    let (hashed, committed) =
+        rayon::join(|| sparse::digest_of(&written, target), || output.commit());
+    committed?;
+    let (digest, _) = hashed?;
     Ok(Assembled {
         size: table.disk_size,
+        digest,
         disk: table.disk,
         partitions,
         mapped,

@@ -57,13 +57,18 @@ pub fn data_ranges(file: &File, path: &Path) -> Result<Vec<Range<u64>>> {
 /// Returns digest and length of a file, holes included but not read: a disk image is mostly holes.
 pub fn digest(path: &Path) -> Result<(Digest, u64)> {
     let file = File::open(path).map_err(Error::io("open", path))?;
+    digest_of(&file, path)
+}
+
+/// As [`digest`], of an open file, whose position it moves; `path` is for messages.
+pub fn digest_of(file: &File, path: &Path) -> Result<(Digest, u64)> {
     let size = file.metadata().map_err(Error::io("inspect", path))?.len();
     let mut hasher = Hasher::new();
     let mut buffer = vec![0; BUFFER];
     let zeros = vec![0; BUFFER];
     let mut position = 0;
     let end = iter::once(size..size);
-    for range in data_ranges(&file, path)?.into_iter().chain(end) {
+    for range in data_ranges(file, path)?.into_iter().chain(end) {
         while position < range.start {
             let length = BUFFER.min((range.start - position) as usize);
             hasher.update(&zeros[..length]);

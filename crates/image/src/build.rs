@@ -7,15 +7,16 @@ mod boot_chain;
 mod command_line;
 mod evidence;
 mod kernel;
+mod output;
 mod root;
 mod steps;
 
 use std::fmt::Write as _;
 use std::fs;
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 
 use bedstone_deb::lock::{Lock, Locked};
 use bedstone_disk::assemble::assemble;
@@ -24,28 +25,21 @@ use bedstone_disk::bmap::Bmap;
 use bedstone_disk::content::Content;
 use bedstone_disk::layout::{self, Parts, Sizes};
 use bedstone_disk::verity::RootArguments;
-use bedstone_disk::{compress, qcow2, sparse};
 use bedstone_event::Reporter;
 use bedstone_evidence::FileKey;
-use bedstone_store::atomic::{self, AtomicFile};
+use bedstone_store::atomic;
 use bedstone_store::{Digest, Hasher, Store};
-use rustix::fs::FlockOperation;
 
 use crate::error::{Error, Result};
 use crate::manifest::Manifest;
 use crate::product::Product;
-use crate::record::{self, Artifact, ImageRecord, Partition, Signing};
+use crate::record::{self, ImageRecord, Partition, Signing};
 use crate::rootfs::Package;
 use crate::rootfs::cache::CacheDirs;
 use command_line::CommandLine;
+use kernel::Kernel;
+use output::Output;
 use steps::{Steps, Told};
-
-/// The disk image in further forms.
-const ZSTD_FORM: &str = "disk.img.zst";
-const QCOW2_FORM: &str = "disk.qcow2";
-
-/// zstd level of compressed disk images: what comes after it costs much more time than it saves bytes.
-const ZSTD_LEVEL: i32 = 9;
 
 /// The keys that sign an image.
 #[derive(Debug)]
@@ -56,7 +50,7 @@ pub struct Keys {
     pub certificates: Certificates,
     /// Signs the provenance.
     pub evidence: FileKey,
-    /// Whether any of them is a development key.
+    /// Whether a development key signs the boot chain.
     pub development: bool,
 }
 
@@ -123,27 +117,90 @@ pub struct Built {
 
 /// Builds the image. The caller is root of a user namespace ([`bedstone_sys::namespace::enter_user`]).
 pub fn build(build: &Build<'_>) -> Result<Built> {
-    fs::create_dir_all(build.output).map_err(Error::io("create directory", build.output))?;
-    let _lock = lock(build.output)?;
-    // An output directory is complete when it has a record; until this build has written its own, it has none. Forms that
-    // are not written again would be those of another image.
-    for name in [record::FILE_NAME, ZSTD_FORM, QCOW2_FORM] {
-        remove(&build.output.join(name))?;
-    }
+    let output = Output::open(build.output)?;
+    let cache = CacheDirs::open(build.cache)?;
+    std::thread::scope(|scope| {
+        // What earlier builds left in the cache becomes safe against a power cut while this one works; should that fail, the
+        // next boot makes it again.
+        scope.spawn(|| cache.settle());
+        make(build, &cache, output)
+    })
+}
+
+fn make(build: &Build<'_>, cache: &CacheDirs, mut output: Output<'_>) -> Result<Built> {
     let begun = (build.clock)();
     let manifest = build.product.composition.manifest.with_defaults();
-    let cache = CacheDirs::open(build.cache)?;
     let mut steps = Steps::new(build.reporter, build.interrupt);
-    let mut output = Output {
-        directory: build.output,
-        artifacts: Vec::new(),
-    };
 
     let packages = packages(build, &build.lock.packages);
-    let kernel = kernel::prepare(build, &manifest, &packages, &cache, &mut steps)?;
+    // The kernel's large package is looked into while the packages before it are configured.
+    let prepared = OnceLock::new();
+    let mut configuring = Steps::new(build.reporter, build.interrupt);
+    let configured = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let kernel = kernel::prepare(build, &manifest, &packages, cache, &mut steps);
+            prepared.get_or_init(|| kernel);
+        });
+        root::configure(
+            build,
+            &manifest,
+            &packages,
+            &prepared,
+            cache,
+            &mut configuring,
+        )
+    });
+    let kernel = prepared.into_inner().ok_or(Error::Interrupted)??;
+    let configured = configured?;
+    steps.append(configuring);
     output.write("kernel-check", "kernel-check.json", &kernel.report_json()?)?;
     output.write("kernel-config", "kernel.config", &kernel.config)?;
-    let root = root::build(build, &manifest, &packages, &kernel, &cache, &mut steps)?;
+    let tree = root::finish(build, &configured, &kernel, cache, &mut steps)?;
+    let mut checking = Steps::new(build.reporter, build.interrupt);
+    let (made, checked) = std::thread::scope(|scope| {
+        // dpkg reads the tree while it is written and the disk is assembled; nothing counts before it has agreed.
+        let check = scope.spawn(|| tree.check(build, cache, &mut checking));
+        let made = images(
+            build,
+            &manifest,
+            kernel,
+            &tree,
+            cache,
+            &mut steps,
+            &mut output,
+        );
+        (made, check.join().unwrap_or(Err(Error::Interrupted)))
+    });
+    let (mut record, lock) = made?;
+    checked?;
+    steps.append(checking);
+    steps.check()?;
+    let envelope = evidence::provenance(build, &record, &lock, &output.artifacts, begun)?;
+    // Times and invocation differ from run to run, so the provenance stands beside what it is about, not in it.
+    atomic::write(build.output.join("provenance.dsse.json"), &envelope)?;
+    record.artifacts = output.artifacts;
+    record.steps = steps.taken();
+    record.write(build.output)?;
+    Ok(Built { record, lock })
+}
+
+/// Makes all images of the finished tree; the record still lacks artifacts and steps.
+fn images<'a>(
+    build: &Build<'a>,
+    manifest: &Manifest,
+    kernel: Kernel,
+    tree: &root::Tree,
+    cache: &CacheDirs,
+    steps: &mut Steps<'a>,
+    output: &mut Output<'_>,
+) -> Result<(ImageRecord, Lock)> {
+    let mut packing = Steps::new(build.reporter, build.interrupt);
+    let (root, initramfs) = rayon::join(
+        || root::image(build, manifest, tree, cache, steps),
+        || kernel::initramfs(build, &kernel, &tree.view, cache, &mut packing),
+    );
+    let (root, initramfs) = (root?, initramfs?);
+    steps.append(packing);
     output.adopt("rootfs", "root.img")?;
     output.write("dpkg-status", "dpkg-status", &root.dpkg_status)?;
     let mut lock = build.lock.clone();
@@ -153,12 +210,10 @@ pub fn build(build: &Build<'_>) -> Result<Built> {
     output.write("lock", "bedstone.lock", lock_text.as_bytes())?;
     let decided = build.product.decided();
     output.write("manifest", "manifest.json", decided.as_bytes())?;
-
-    let initramfs = kernel::initramfs(build, &kernel, &root.view, &cache, &mut steps)?;
     output.write("kernel", "vmlinuz", &kernel.image)?;
     output.write("initramfs", "initramfs.cpio.zst", &initramfs)?;
 
-    let product_digest = product_identity(&manifest);
+    let product_digest = product_identity(manifest);
     let arguments = RootArguments::new(&root.verity, root.file_system);
     let command_line = CommandLine {
         root: &arguments,
@@ -173,7 +228,7 @@ pub fn build(build: &Build<'_>) -> Result<Built> {
         &initramfs,
         &command_line,
         &root.os_release,
-        &mut steps,
+        steps,
     )?;
     output.write("uki", "linux.efi", &chain.kernel)?;
     output.write("boot-loader", chain.loader_name, &chain.loader)?;
@@ -212,18 +267,15 @@ pub fn build(build: &Build<'_>) -> Result<Built> {
     })?;
     steps.run("forms", "Writing block map and further forms", |_| {
         let image = fs::File::open(&disk).map_err(Error::io("open", &disk))?;
-        let (map, adopted) = rayon::join(
-            || Bmap::new(&image, &assembled.mapped),
-            || output.adopt("disk", "disk.img"),
-        );
-        adopted?;
-        output.write("bmap", "disk.img.bmap", map?.to_xml().as_bytes())?;
-        forms(build, &disk, &mut output)?;
+        let map = Bmap::new(&image, &assembled.mapped)?;
+        output.adopt_known("disk", "disk.img", assembled.size, assembled.digest);
+        output.write("bmap", "disk.img.bmap", map.to_xml().as_bytes())?;
+        output::forms(build, &disk, output)?;
         Ok(((), Told::done("Block map and further forms written")))
     })?;
 
     let release = kernel.release.clone();
-    let mut record = ImageRecord {
+    let record = ImageRecord {
         version: record::VERSION,
         kind: "bedstone.image".to_owned(),
         product: record::Product {
@@ -267,25 +319,7 @@ pub fn build(build: &Build<'_>) -> Result<Built> {
         },
         steps: Vec::new(),
     };
-    steps.check()?;
-    let envelope = evidence::provenance(build, &record, &lock, &output.artifacts, begun)?;
-    // Times and invocation differ from run to run, so the provenance stands beside what it is about, not in it.
-    atomic::write(build.output.join("provenance.dsse.json"), &envelope)?;
-    record.artifacts = output.artifacts;
-    record.steps = steps.taken();
-    record.write(build.output)?;
-    cache.settle()?;
-    Ok(Built { record, lock })
-}
-
-/// Keeps other builds out of the output directory as long as it is held.
-fn lock(output: &Path) -> Result<fs::File> {
-    let directory = fs::File::open(output).map_err(Error::io("open", output))?;
-    match rustix::fs::flock(&directory, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(directory),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::OutputInUse(output.to_owned())),
-        Err(error) => Err(Error::io("lock", output)(std::io::Error::from(error))),
-    }
+    Ok((record, lock))
 }
 
 /// The packages of a lock, each with its file in the store.
@@ -317,68 +351,9 @@ fn epoch(lock: &Lock) -> i64 {
     i64::try_from(lock.epoch).unwrap_or(i64::MAX)
 }
 
-fn forms(build: &Build<'_>, disk: &Path, output: &mut Output<'_>) -> Result<()> {
-    if build.forms.zstd {
-        let target = build.output.join(ZSTD_FORM);
-        let mut source = fs::File::open(disk).map_err(Error::io("open", disk))?;
-        let size = source.metadata().map_err(Error::io("inspect", disk))?.len();
-        let mut file = AtomicFile::create(&target)?;
-        let workers = u32::try_from(build.jobs.get()).unwrap_or(u32::MAX);
-        compress::compress(&mut source, size, file.file(), ZSTD_LEVEL, workers)?;
-        file.commit()?;
-        output.adopt("disk-zstd", ZSTD_FORM)?;
-    }
-    if build.forms.qcow2 {
-        qcow2::convert(disk, &build.output.join(QCOW2_FORM))?;
-        output.adopt("disk-qcow2", QCOW2_FORM)?;
-    }
-    Ok(())
-}
-
-/// The output directory and what is in it so far.
-struct Output<'a> {
-    directory: &'a Path,
-    artifacts: Vec<Artifact>,
-}
-
-impl Output<'_> {
-    fn write(&mut self, kind: &str, name: &str, bytes: &[u8]) -> Result<()> {
-        atomic::write(self.directory.join(name), bytes)?;
-        self.artifacts.push(Artifact {
-            kind: kind.to_owned(),
-            file: name.to_owned(),
-            size: bytes.len() as u64,
-            sha256: Digest::of(bytes),
-        });
-        Ok(())
-    }
-
-    /// Takes up a file that a step has written.
-    fn adopt(&mut self, kind: &str, name: &str) -> Result<()> {
-        let path: PathBuf = self.directory.join(name);
-        let (sha256, size) = sparse::digest(&path)?;
-        self.artifacts.push(Artifact {
-            kind: kind.to_owned(),
-            file: name.to_owned(),
-            size,
-            sha256,
-        });
-        Ok(())
-    }
-}
-
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text
     })
-}
-
-fn remove(path: &Path) -> Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Error::io("remove", path)(error))
-        }
-        _ => Ok(()),
-    }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use bedstone_deb::lock::Locked;
 use bedstone_disk::guid::Guid;
@@ -18,7 +19,7 @@ use crate::manifest::{FileSystem, Manifest};
 use crate::rootfs::cache::CacheDirs;
 use crate::rootfs::change::Change;
 use crate::rootfs::tools::{self, FileSystemImage};
-use crate::rootfs::{self, Customisation, Ids, Package, Rootfs, Selection, View};
+use crate::rootfs::{self, Configured, Customisation, Ids, Package, Rootfs, Selection, View};
 
 /// Changes whenever a file system written from the same tree would differ.
 const FORMAT: &str = "root image 1";
@@ -31,23 +32,30 @@ pub(super) struct RootImage {
     /// Numbers of all users and groups in it.
     pub(super) users: BTreeMap<String, u32>,
     pub(super) groups: BTreeMap<String, u32>,
-    /// The tree.
-    pub(super) view: View,
     /// dpkg's record of what is installed.
     pub(super) dpkg_status: Vec<u8>,
     /// The text that names the product.
     pub(super) os_release: String,
 }
 
-/// Builds it.
-pub(super) fn build(
+/// Whether the kernel decides if a file goes into the root file system.
+fn is_of_kernel(path: &str) -> bool {
+    let path = path.strip_prefix("usr/").unwrap_or(path);
+    ["boot/", "lib/modules/", "lib/firmware/"]
+        .iter()
+        .any(|directory| path.starts_with(directory))
+}
+
+/// Unpacks and configures the packages. `kernel` is waited for when the first file comes up that it decides about; when it
+/// could not be prepared, the outcome is of no use.
+pub(super) fn configure(
     build: &Build<'_>,
     manifest: &Manifest,
     packages_of_image: &[Package],
-    kernel: &Kernel,
+    kernel: &OnceLock<Result<Kernel>>,
     cache: &CacheDirs,
     steps: &mut Steps<'_>,
-) -> Result<RootImage> {
+) -> Result<Configured> {
     let firmware: Vec<String> = build
         .product
         .plan
@@ -56,7 +64,13 @@ pub(super) fn build(
         .iter()
         .map(ToString::to_string)
         .collect();
-    let keep = |package: &str, path: &str| kernel.keeps(package, path, &firmware);
+    let keep = |package: &str, path: &str| {
+        !is_of_kernel(path)
+            || kernel
+                .wait()
+                .as_ref()
+                .map_or(true, |kernel| kernel.keeps(package, path, &firmware))
+    };
     let configured = rootfs::configure(
         &Selection {
             packages: packages_of_image,
@@ -72,6 +86,43 @@ pub(super) fn build(
     for step in configured.steps() {
         steps.add(&step.name, step.elapsed.as_secs_f64(), step.cached);
     }
+    Ok(configured)
+}
+
+/// The finished tree.
+#[derive(Debug)]
+pub(super) struct Tree {
+    rootfs: Rootfs,
+    pub(super) view: View,
+}
+
+impl Tree {
+    /// Lets dpkg hold the tree against its database.
+    pub(super) fn check(
+        &self,
+        build: &Build<'_>,
+        cache: &CacheDirs,
+        steps: &mut Steps<'_>,
+    ) -> Result<()> {
+        steps.run("check", "Letting dpkg verify the root file system", |_| {
+            let changed = self.rootfs.check(cache, build.interrupt)?;
+            let told = format!(
+                "dpkg agrees with the root file system but for {} files that the manifest changes",
+                changed.len()
+            );
+            Ok(((), Told::done(told)))
+        })
+    }
+}
+
+/// Makes the configured tree the product's.
+pub(super) fn finish(
+    build: &Build<'_>,
+    configured: &Configured,
+    kernel: &Kernel,
+    cache: &CacheDirs,
+    steps: &mut Steps<'_>,
+) -> Result<Tree> {
     let pinned = Ids {
         users: build.lock.users.clone(),
         groups: build.lock.groups.clone(),
@@ -96,17 +147,26 @@ pub(super) fn build(
     )?;
     steps.add("customise", begun.elapsed().as_secs_f64(), rootfs.cached());
     let view = rootfs.view(cache)?;
-    let verity = write(build, manifest, &rootfs, &view, cache, steps)?;
-    let dpkg_status = view.read("/var/lib/dpkg/status")?;
-    let os_release = String::from_utf8_lossy(&view.read("/etc/os-release")?).into_owned();
+    Ok(Tree { rootfs, view })
+}
+
+/// Writes the tree as a file system with its hash tree.
+pub(super) fn image(
+    build: &Build<'_>,
+    manifest: &Manifest,
+    tree: &Tree,
+    cache: &CacheDirs,
+    steps: &mut Steps<'_>,
+) -> Result<RootImage> {
+    let verity = write(build, manifest, &tree.rootfs, &tree.view, cache, steps)?;
+    let os_release = tree.view.read("/etc/os-release")?;
     Ok(RootImage {
         file_system: name(manifest.root.file_system),
         verity,
-        view,
-        users: rootfs.ids().users.clone(),
-        groups: rootfs.ids().groups.clone(),
-        dpkg_status,
-        os_release,
+        users: tree.rootfs.ids().users.clone(),
+        groups: tree.rootfs.ids().groups.clone(),
+        dpkg_status: tree.view.read("/var/lib/dpkg/status")?,
+        os_release: String::from_utf8_lossy(&os_release).into_owned(),
     })
 }
 
@@ -140,28 +200,23 @@ fn write(
             digest
         } else {
             let part = kept.with_extension(std::process::id().to_string());
-            // dpkg reads the tree while the writer compresses it: both are needed, neither waits for the other.
-            let (written, checked) = rayon::join(
-                || write_file_system(build, manifest, view.path(), cache, &part),
-                || rootfs.check(cache, build.interrupt),
-            );
-            let made = written.and(checked).and_then(|_| remember(&part, &kept));
+            let made = write_file_system(build, manifest, view.path(), cache, &part)
+                .and_then(|()| remember(&part, &kept));
             if made.is_err() {
                 let _ = fs::remove_file(&part);
             }
             made?
         };
-        copy(&kept, &target)?;
-        let size = fs::metadata(&target)
-            .map_err(Error::io("inspect", &target))?
+        let mut copy = AtomicFile::create(&target)?;
+        let size = fs::metadata(&kept)
+            .map_err(Error::io("inspect", &kept))?
             .len();
-        let told = format!(
-            "{} of {:.0} MB, dpkg agrees with it",
-            name(kind),
-            size as f64 / 1e6
-        );
+        let resized = copy.file().set_len(size);
+        resized.map_err(Error::io("resize", &target))?;
+        sparse::copy(&kept, copy.file(), 0)?;
+        let told = format!("{} of {:.0} MB", name(kind), size as f64 / 1e6);
         Ok((
-            (size, digest),
+            (copy, digest),
             if cached {
                 Told::cached(told)
             } else {
@@ -173,22 +228,23 @@ fn write(
         // Unpredictable for whoever has not seen the image, and the same for whoever has the same one.
         let salt = Digest::of(format!("verity salt {digest}").as_bytes());
         let uuid = Guid::derive(&digest, "verity");
-        let formatted = verity::append(&target, salt.as_bytes(), uuid)?;
+        let formatted = verity::append(made.path(), salt.as_bytes(), uuid)?;
         let limit = manifest.partitions.root.bytes();
         let whole = formatted.hash_offset() + formatted.bytes.len() as u64;
         if whole > limit {
             return Err(Error::RootTooLarge { size: whole, limit });
         }
+        made.commit()?;
         let told = format!(
             "Verity root hash {} over {:.0} MB",
             formatted.root,
-            made as f64 / 1e6
+            formatted.hash_offset() as f64 / 1e6
         );
         Ok((formatted, Told::done(told)))
     })
 }
 
-/// The digest of a written file system whose tree dpkg found good; none where there is none, or not as it was written.
+/// The digest of a file system that was written before; none where there is none, or not as it was written.
 fn remembered(kept: &Path) -> Result<Option<Digest>> {
     let Ok(text) = fs::read_to_string(digest_file(kept)) else {
         return Ok(None);
@@ -253,16 +309,4 @@ fn key(build: &Build<'_>, manifest: &Manifest, rootfs: &Rootfs) -> Digest {
         build.lock.epoch
     );
     Digest::of(text.as_bytes())
-}
-
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    let mut file = AtomicFile::create(to)?;
-    let length = fs::metadata(from)
-        .map_err(Error::io("inspect", from))?
-        .len();
-    file.file()
-        .set_len(length)
-        .map_err(Error::io("resize", to))?;
-    sparse::copy(from, file.file(), 0)?;
-    Ok(file.commit()?)
 }

@@ -62,6 +62,11 @@ impl<'a> Steps<'a> {
         });
     }
 
+    /// Adds what was done beside these steps.
+    pub(super) fn append(&mut self, other: Self) {
+        self.taken.extend(other.taken);
+    }
+
     pub(super) fn taken(self) -> Vec<Step> {
         self.taken
     }
