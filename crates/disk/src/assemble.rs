@@ -7,8 +7,8 @@ use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
 
-use bedstone_store::Digest;
 use bedstone_store::atomic::AtomicFile;
+use bedstone_store::{Digest, Hasher};
 use rayon::prelude::*;
 
 use crate::content::Content;
@@ -98,7 +98,17 @@ pub fn assemble(plan: &DiskPlan, target: &Path) -> Result<Assembled> {
     let file = &*output.file();
     file.set_len(table.disk_size)
         .map_err(Error::io("resize", target))?;
-    jobs.par_iter().try_for_each(|job| job.run(file, target))?;
+    // Hashing all the zeros takes as long as writing and flushing, and neither needs the other.
+    jobs.sort_by_key(|job| job.offset);
+    let (hashed, written) = rayon::join(
+        || digest(&jobs, table.disk_size),
+        || -> Result<()> {
+            jobs.par_iter().try_for_each(|job| job.run(file, target))?;
+            file.sync_all().map_err(Error::io("flush", target))
+        },
+    );
+    written?;
+    let digest = hashed?;
     let rows = table.partitions.iter().zip(lengths);
     let partitions = rows
         .map(|(partition, content_length)| Row {
@@ -111,12 +121,7 @@ pub fn assemble(plan: &DiskPlan, target: &Path) -> Result<Assembled> {
             content_length,
         })
         .collect();
-    // Hashing takes as long as flushing, and neither needs the other.
-    let written = File::open(output.path()).map_err(Error::io("open", target))?;
-    let (hashed, committed) =
-        rayon::join(|| sparse::digest_of(&written, target), || output.commit());
-    committed?;
-    let (digest, _) = hashed?;
+    output.commit()?;
     Ok(Assembled {
         size: table.disk_size,
         digest,
@@ -124,6 +129,25 @@ pub fn assemble(plan: &DiskPlan, target: &Path) -> Result<Assembled> {
         partitions,
         mapped,
     })
+}
+
+/// The digest of an image of `size` bytes that has these jobs' bytes, in the order of their places, and zeros.
+fn digest(jobs: &[Job], size: u64) -> Result<Digest> {
+    let mut hasher = Hasher::new();
+    let mut position = 0;
+    for job in jobs {
+        sparse::hash_zeros(&mut hasher, job.offset - position);
+        position = job.offset + job.length;
+        match &job.source {
+            Content::Bytes(bytes) => hasher.update(bytes),
+            Content::File(path) => {
+                let file = File::open(path).map_err(Error::io("open", path))?;
+                sparse::hash(&mut hasher, &file, path)?;
+            }
+        }
+    }
+    sparse::hash_zeros(&mut hasher, size - position);
+    Ok(hasher.finish())
 }
 
 /// Bytes that go to one place of the image.

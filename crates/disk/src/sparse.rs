@@ -20,6 +20,8 @@ pub const BLOCK: usize = 4096;
 const BATCH: u64 = 32 << 20;
 /// Bytes that go through memory at a time, where the kernel cannot copy by itself.
 const BUFFER: usize = 1 << 20;
+/// Zeros that are hashed at a time: they stay in the processor's first cache.
+const ZERO_BATCH: usize = 16 << 10;
 
 /// Whether all bytes are zero.
 pub fn is_zero(bytes: &[u8]) -> bool {
@@ -57,23 +59,20 @@ pub fn data_ranges(file: &File, path: &Path) -> Result<Vec<Range<u64>>> {
 /// Returns digest and length of a file, holes included but not read: a disk image is mostly holes.
 pub fn digest(path: &Path) -> Result<(Digest, u64)> {
     let file = File::open(path).map_err(Error::io("open", path))?;
-    digest_of(&file, path)
+    let mut hasher = Hasher::new();
+    let size = hash(&mut hasher, &file, path)?;
+    Ok((hasher.finish(), size))
 }
 
-/// As [`digest`], of an open file, whose position it moves; `path` is for messages.
-pub fn digest_of(file: &File, path: &Path) -> Result<(Digest, u64)> {
+/// Hashes a file as [`digest`] does and returns its length. Moves the file's position; `path` is for messages.
+pub(crate) fn hash(hasher: &mut Hasher, file: &File, path: &Path) -> Result<u64> {
     let size = file.metadata().map_err(Error::io("inspect", path))?.len();
-    let mut hasher = Hasher::new();
     let mut buffer = vec![0; BUFFER];
-    let zeros = vec![0; BUFFER];
     let mut position = 0;
     let end = iter::once(size..size);
     for range in data_ranges(file, path)?.into_iter().chain(end) {
-        while position < range.start {
-            let length = BUFFER.min((range.start - position) as usize);
-            hasher.update(&zeros[..length]);
-            position += length as u64;
-        }
+        hash_zeros(hasher, range.start - position);
+        position = range.start;
         while position < range.end {
             let part = &mut buffer[..BUFFER.min((range.end - position) as usize)];
             file.read_exact_at(part, position)
@@ -82,7 +81,17 @@ pub fn digest_of(file: &File, path: &Path) -> Result<(Digest, u64)> {
             position += part.len() as u64;
         }
     }
-    Ok((hasher.finish(), size))
+    Ok(size)
+}
+
+/// Hashes as many zeros.
+pub(crate) fn hash_zeros(hasher: &mut Hasher, mut length: u64) {
+    static ZEROS: [u8; ZERO_BATCH] = [0; ZERO_BATCH];
+    while length > 0 {
+        let part = length.min(ZERO_BATCH as u64);
+        hasher.update(&ZEROS[..part as usize]);
+        length -= part;
+    }
 }
 
 /// Copies all of the file `source` into `target` from `offset` on, on all threads of the current rayon pool, and

@@ -3,7 +3,7 @@
 //! Packages are sorted into a fixed sequence of stages; a stage's result depends on its own packages and on the stages
 //! before it only, so a change reruns its stage and those behind. Stage 0 is the essential packages with what they need.
 //! The others are grouped by how many packages stand on them: what nobody depends on, which is what people change, comes
-//! last.
+//! last. Who is interested in triggers works for others, so it is not among those.
 //!
 //! Dependencies lead to the same or an earlier stage. A pre-dependency of a package with a preinst leads to an earlier
 //! one, because preinst scripts run before anything of their own stage is unpacked.
@@ -15,14 +15,23 @@ use super::control::Control;
 /// How many groups stand between the essential packages and those nobody depends on; deeper ones share the first.
 const DEPTHS: usize = 4;
 
+/// What of a package matters for its stage beside its relations.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Scripts {
+    /// It has a preinst script.
+    pub(super) preinst: bool,
+    /// It is interested in triggers (deb-triggers(5)).
+    pub(super) interested: bool,
+}
+
 /// Sorts packages into stages. Each stage lists indexes into `packages`, dependencies first, equals by name.
 ///
-/// `has_preinst` tells which packages have a preinst script. The order of `packages` has no influence.
-pub(super) fn plan(packages: &[&Control], has_preinst: &dyn Fn(usize) -> bool) -> Vec<Vec<usize>> {
+/// `scripts` tells what a package runs. The order of `packages` has no influence.
+pub(super) fn plan(packages: &[&Control], scripts: &dyn Fn(usize) -> Scripts) -> Vec<Vec<usize>> {
     let graph = Graph::new(packages);
     let essential = graph.closure((0..packages.len()).filter(|&index| packages[index].essential));
     let components = graph.components();
-    let depth = graph.depths(&components);
+    let depth = graph.depths(&components, &|index| usize::from(scripts(index).interested));
     let bucket = |index: usize| {
         if essential.contains(&index) {
             0
@@ -37,7 +46,7 @@ pub(super) fn plan(packages: &[&Control], has_preinst: &dyn Fn(usize) -> bool) -
         for &member in component {
             for &(dependency, before) in &graph.edges[member] {
                 if bucket(dependency) == bucket(member) && !component.contains(&dependency) {
-                    let step = usize::from(before && bucket(member) > 0 && has_preinst(member));
+                    let step = usize::from(before && bucket(member) > 0 && scripts(member).preinst);
                     deepest = deepest.max(level[dependency] + step);
                 }
             }
@@ -177,9 +186,10 @@ impl Graph {
         components
     }
 
-    /// For each package the longest chain of packages above it: 0 where nobody outside its component needs it.
-    fn depths(&self, components: &[Vec<usize>]) -> Vec<usize> {
-        let mut depth = vec![0; self.edges.len()];
+    /// For each package the longest chain of packages above it, `least` at least: 0 where nobody outside its component
+    /// needs it.
+    fn depths(&self, components: &[Vec<usize>], least: &dyn Fn(usize) -> usize) -> Vec<usize> {
+        let mut depth: Vec<usize> = (0..self.edges.len()).map(least).collect();
         for component in components.iter().rev() {
             let own = component.iter().map(|&member| depth[member]).max();
             for &member in component {

@@ -19,6 +19,7 @@ use bedstone_store::{Digest, Error as StoreError, HashingReader};
 use super::Package;
 use super::cache::{CacheDirs, PACKAGES};
 use super::control::Control;
+use super::stages::Scripts;
 use crate::error::{Error, Result};
 
 /// Changes whenever the form of an unpacked package does.
@@ -148,21 +149,34 @@ fn shown(package: &Package) -> String {
     format!("{} {}", package.name, package.version)
 }
 
-/// Reads the control data of a package without unpacking it; the second value says whether it has a preinst script.
-pub(super) fn peek(package: &Package, cache: &CacheDirs) -> Result<(Control, bool)> {
+/// Reads the control data of a package without unpacking it.
+pub(super) fn peek(package: &Package, cache: &CacheDirs) -> Result<(Control, Scripts)> {
     let key = cache.key(FORMAT).add(package.digest.as_bytes()).key();
     if let Some(path) = cache.find(PACKAGES, &key)? {
         let directory = path.join("control");
         let stanza = directory.join("control");
         let text = fs::read_to_string(&stanza).map_err(Error::io("read", stanza))?;
-        let preinst = directory.join("preinst").exists();
-        return Ok((parse(package, &text)?, preinst));
+        let scripts = Scripts {
+            preinst: directory.join("preinst").exists(),
+            interested: fs::read(directory.join("triggers")).is_ok_and(|it| is_interested(&it)),
+        };
+        return Ok((parse(package, &text)?, scripts));
     }
     let file = File::open(&package.path).map_err(Error::io("open", &package.path))?;
     let deb = Deb::open(shown(package), file)?;
     let stanza = String::from_utf8_lossy(deb.control().stanza()).into_owned();
-    let preinst = deb.control().bytes("preinst").is_some();
-    Ok((parse(package, &stanza)?, preinst))
+    let scripts = Scripts {
+        preinst: deb.control().bytes("preinst").is_some(),
+        interested: deb.control().bytes("triggers").is_some_and(is_interested),
+    };
+    Ok((parse(package, &stanza)?, scripts))
+}
+
+/// Whether a control file `triggers` has a directive `interest`, `interest-await` or `interest-noawait`.
+fn is_interested(triggers: &[u8]) -> bool {
+    String::from_utf8_lossy(triggers)
+        .lines()
+        .any(|line| line.trim_start().starts_with("interest"))
 }
 
 /// Reads a stanza, which must be the locked package's.

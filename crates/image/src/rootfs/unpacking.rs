@@ -10,6 +10,7 @@ use bedstone_event::Span;
 use super::Package;
 use super::cache::CacheDirs;
 use super::control::Control;
+use super::stages::Scripts;
 use super::unpacked::{self, Unpacked};
 use crate::error::{Error, Result};
 
@@ -113,12 +114,12 @@ impl<'a> Unpacking<'a> {
     }
 }
 
-/// Reads the control data of all packages: name relations, and whether there is a preinst script.
+/// Reads the control data of all packages: name, relations, scripts.
 pub(super) fn controls(
     packages: &[Package],
     cache: &CacheDirs,
     jobs: NonZeroUsize,
-) -> Result<Vec<(Control, bool)>> {
+) -> Result<Vec<(Control, Scripts)>> {
     let chunk = packages.len().div_ceil(jobs.get()).max(1);
     let parts: Vec<Result<Vec<_>>> = thread::scope(|scope| {
         let threads: Vec<_> = packages

@@ -21,9 +21,14 @@ fn package(name: &str, essential: bool, pre_depends: &[&str], depends: &[&str]) 
 }
 
 fn names(packages: &[Control], preinst: &[&str]) -> Vec<String> {
+    names_with(packages, preinst, &[])
+}
+
+fn names_with(packages: &[Control], preinst: &[&str], interested: &[&str]) -> Vec<String> {
     let references: Vec<&Control> = packages.iter().collect();
-    plan(&references, &|index| {
-        preinst.contains(&packages[index].name.as_str())
+    plan(&references, &|index| Scripts {
+        preinst: preinst.contains(&packages[index].name.as_str()),
+        interested: interested.contains(&packages[index].name.as_str()),
     })
     .iter()
     .map(|stage| {
@@ -51,6 +56,8 @@ fn essential_first_leaves_last() {
     assert_eq!(names(&packages, &[]), expected);
     packages.reverse();
     assert_eq!(names(&packages, &[]), expected);
+    let expected = ["libc libgcc dpkg", "debconf", "chrony libssl", "nginx"];
+    assert_eq!(names_with(&packages, &[], &["chrony"]), expected);
 }
 
 #[test]
@@ -75,6 +82,7 @@ proptest::proptest! {
         edges in proptest::collection::vec((0..20usize, 0..20usize, proptest::bool::ANY), 0..60),
         essential in 0..20usize,
         preinst in proptest::collection::vec(proptest::bool::ANY, 20),
+        interested in proptest::collection::vec(proptest::bool::ANY, 20),
     ) {
         let names: Vec<String> = (0..20).map(|index| format!("p{index}")).collect();
         let packages: Vec<Control> = (0..20).map(|index| {
@@ -84,7 +92,10 @@ proptest::proptest! {
             package(&names[index], index == essential, &pick(true), &pick(false))
         }).collect();
         let references: Vec<&Control> = packages.iter().collect();
-        let stages = plan(&references, &|index| preinst[index]);
+        let stages = plan(&references, &|index| Scripts {
+            preinst: preinst[index],
+            interested: interested[index],
+        });
         let mut place = [usize::MAX; 20];
         for (number, stage) in stages.iter().enumerate() {
             for &index in stage {
