@@ -163,7 +163,7 @@ fn make(build: &Build<'_>, cache: &CacheDirs, mut output: Output<'_>) -> Result<
         let made = images(
             build,
             &manifest,
-            kernel,
+            &kernel,
             &tree,
             cache,
             &mut steps,
@@ -188,7 +188,7 @@ fn make(build: &Build<'_>, cache: &CacheDirs, mut output: Output<'_>) -> Result<
 fn images<'a>(
     build: &Build<'a>,
     manifest: &Manifest,
-    kernel: Kernel,
+    kernel: &Kernel,
     tree: &root::Tree,
     cache: &CacheDirs,
     steps: &mut Steps<'a>,
@@ -197,7 +197,7 @@ fn images<'a>(
     let mut packing = Steps::new(build.reporter, build.interrupt);
     let (root, initramfs) = rayon::join(
         || root::image(build, manifest, tree, cache, steps),
-        || kernel::initramfs(build, &kernel, &tree.view, cache, &mut packing),
+        || kernel::initramfs(build, kernel, &tree.view, cache, &mut packing),
     );
     let (root, initramfs) = (root?, initramfs?);
     steps.append(packing);
@@ -224,7 +224,7 @@ fn images<'a>(
     .text();
     let chain = boot_chain::sign(
         build,
-        &kernel,
+        kernel,
         &initramfs,
         &command_line,
         &root.os_release,
