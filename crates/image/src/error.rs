@@ -29,6 +29,15 @@ pub enum Error {
     /// The caller's interrupt flag was raised.
     #[error("interrupted")]
     Interrupted,
+    /// A file of the output could not be filled.
+    #[error("cannot write `{}`", path.display())]
+    Output {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: bedstone_disk::Error,
+    },
     /// Another build writes to the same output directory.
     #[error("another build writes to `{}`", .0.display())]
     OutputInUse(PathBuf),

@@ -213,7 +213,10 @@ fn write(
             .len();
         let resized = copy.file().set_len(size);
         resized.map_err(Error::io("resize", &target))?;
-        sparse::copy(&kept, copy.file(), 0)?;
+        sparse::copy(&kept, copy.file(), 0).map_err(|source| Error::Output {
+            path: target.clone(),
+            source,
+        })?;
         let told = format!("{} of {:.0} MB", name(kind), size as f64 / 1e6);
         Ok((
             (copy, digest),
