@@ -79,6 +79,20 @@ fn answer(
     }
 }
 
+/// Starts a command and interrupts it once it wants the slow file.
+fn interrupt_when_asked(workshop: &Workshop, words: &[&str], asked: &Receiver<()>) -> Child {
+    let child = workshop
+        .command(words)
+        .env("no_proxy", "*")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("start the program");
+    asked.recv().expect("a request");
+    interrupt(&child);
+    child
+}
+
 #[test]
 fn interrupted_downloads_go_on() {
     let repository = Repository::new();
@@ -89,15 +103,7 @@ fn interrupted_downloads_go_on() {
     workshop.write("product.toml", &repository.manifest(&address, "key"));
     workshop.run(["lock"]).succeeds();
 
-    let child = workshop
-        .command(["build", "--output", "out"])
-        .env("no_proxy", "*")
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("start the program");
-    was_asked.recv().expect("a request");
-    interrupt(&child);
+    let child = interrupt_when_asked(&workshop, &["build", "--output", "out"], &was_asked);
     // The transfer may be waiting for bytes; the rest ends the wait.
     go.send(()).expect("a waiting server");
     let output = child.wait_with_output().expect("the program ends");
@@ -120,15 +126,7 @@ fn interrupted_locks_leave_none() {
     let address = serve(repository.path(""), "Packages", asked, gone);
     let workshop = Workshop::new();
     workshop.write("product.toml", &repository.manifest(&address, "key"));
-    let child = workshop
-        .command(["lock"])
-        .env("no_proxy", "*")
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("start the program");
-    was_asked.recv().expect("a request");
-    interrupt(&child);
+    let child = interrupt_when_asked(&workshop, &["lock"], &was_asked);
     // One index for each suite.
     go.send(()).expect("a waiting server");
     drop(go);

@@ -1,7 +1,8 @@
 //! From a product and its lock to signed images: `bedstone build`.
 //!
-//! Every step takes digests in and gives a digest out. The order is fixed; what a step makes depends on the lock, the
-//! manifest, the keys and this program alone, so that the same inputs give the same bytes on any machine.
+//! Every step takes digests in and gives a digest out. What needs nothing of each other runs side by side; what a step makes
+//! depends on the lock, the manifest, the keys and this program alone, so that the same inputs give the same bytes on any
+//! machine.
 
 mod boot_chain;
 mod command_line;
@@ -138,6 +139,7 @@ fn make(build: &Build<'_>, cache: &CacheDirs, mut output: Output<'_>) -> Result<
     let mut configuring = Steps::new(build.reporter, build.interrupt);
     let configured = std::thread::scope(|scope| {
         scope.spawn(|| {
+            let _answer = Answer(&prepared);
             let kernel = kernel::prepare(build, &manifest, &packages, cache, &mut steps);
             prepared.get_or_init(|| kernel);
         });
@@ -169,7 +171,10 @@ fn make(build: &Build<'_>, cache: &CacheDirs, mut output: Output<'_>) -> Result<
             &mut steps,
             &mut output,
         );
-        (made, check.join().unwrap_or(Err(Error::Interrupted)))
+        match check.join() {
+            Ok(checked) => (made, checked),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
     });
     let (mut record, lock) = made?;
     checked?;
@@ -182,6 +187,15 @@ fn make(build: &Build<'_>, cache: &CacheDirs, mut output: Output<'_>) -> Result<
     record.steps = steps.taken();
     record.write(build.output)?;
     Ok(Built { record, lock })
+}
+
+/// Sees to it that who waits for the kernel is answered, also when its thread ends without an outcome.
+struct Answer<'a>(&'a OnceLock<Result<Kernel>>);
+
+impl Drop for Answer<'_> {
+    fn drop(&mut self) {
+        self.0.get_or_init(|| Err(Error::Interrupted));
+    }
 }
 
 /// Makes all images of the finished tree; the record still lacks artifacts and steps.

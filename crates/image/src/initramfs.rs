@@ -9,12 +9,11 @@
 //!
 //! The same input gives the same bytes: one zstd frame by one worker, no times, no owners.
 
-use std::path::Path;
 
 use bedstone_disk::compress;
 use bedstone_disk::cpio::{Format, Tree};
 
-use crate::modules::{Error, KernelModules, Result, Selection, Wanted};
+use crate::modules::{KernelModules, Result, Selection, Wanted};
 
 /// The level costs seconds at build time; at boot a smaller archive is read, verified and unpacked faster.
 const LEVEL: i32 = 19;
@@ -39,9 +38,9 @@ pub struct Parts<'a> {
     pub kernel: &'a KernelModules,
     /// Those that are loaded before the root file system is there: see [`modules`].
     pub modules: &'a Selection,
-    /// A directory like `/lib/firmware` to take their firmware from. What is not there is left out: drivers name files
-    /// for every variant of their hardware.
-    pub firmware: Option<&'a Path>,
+    /// Their firmware: paths below `/lib/firmware`, and contents. Need not be all that they name: drivers name files for
+    /// every variant of their hardware.
+    pub firmware: &'a [(String, Vec<u8>)],
 }
 
 /// A finished initramfs and what its size is made of.
@@ -115,14 +114,8 @@ pub fn build(parts: &Parts<'_>) -> Result<Initramfs> {
         )?;
     }
     add("lib/modules/load".to_owned(), 0o644, order.into_bytes())?;
-    if let Some(directory) = parts.firmware {
-        for name in parts.modules.firmware() {
-            let path = directory.join(name);
-            if path.is_file() {
-                let bytes = std::fs::read(&path).map_err(Error::io("read", &path))?;
-                add(format!("lib/firmware/{name}"), 0o644, bytes)?;
-            }
-        }
+    for (name, bytes) in parts.firmware {
+        add(format!("lib/firmware/{name}"), 0o644, bytes.clone())?;
     }
     // PID 1 starts with these as its standard streams, before anything is mounted.
     tree.character_device("dev/console", 0o600, (5, 1))?;

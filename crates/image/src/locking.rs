@@ -3,7 +3,6 @@
 mod indexes;
 
 use std::fmt::Write as _;
-use std::fs::File;
 use std::path::Path;
 
 use bedstone_deb::index::Universe;
@@ -170,7 +169,8 @@ pub fn request_digest(product: &Product) -> Result<Digest> {
     debian.accept_expired = None;
     let mut local = Vec::new();
     for path in std::mem::take(&mut debian.local) {
-        local.extend(local_digests(Path::new(&*path))?);
+        let packages = indexes::local_packages(Path::new(&*path))?;
+        local.extend(packages.iter().map(|it| it.digest.to_string()));
     }
     local.sort_unstable();
     let sources: Vec<_> = debian
@@ -192,23 +192,6 @@ pub fn request_digest(product: &Product) -> Result<Digest> {
         "boot": manifest.boot.suite,
     });
     Ok(Digest::of(text.to_string().as_bytes()))
-}
-
-/// The digests of a package file, or of those in a directory.
-fn local_digests(path: &Path) -> Result<Vec<String>> {
-    let mut files = vec![path.to_owned()];
-    if path.is_dir() {
-        let packages = bedstone_deb::sources::scan(path)?;
-        files = packages.iter().map(|it| path.join(&it.filename)).collect();
-    }
-    files
-        .iter()
-        .map(|file| {
-            let mut open = File::open(file).map_err(Error::io("open", file))?;
-            let (digest, _) = Digest::of_reader(&mut open).map_err(Error::io("read", file))?;
-            Ok(digest.to_string())
-        })
-        .collect()
 }
 
 /// The packages whose programs our /init runs from the verified root.

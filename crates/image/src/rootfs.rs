@@ -39,7 +39,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
-use std::{fmt, fs};
+use std::{fmt, fs, io};
 
 use bedstone_event::{Reporter, Unit};
 use bedstone_store::Digest;
@@ -233,9 +233,13 @@ impl View {
         path::follow(self.path(), path)
     }
 
-    /// The content of a file; its links lead where they lead in the image.
+    /// The content of a file, which must be there; its links lead where they lead in the image.
     pub fn read(&self, path: &str) -> Result<Vec<u8>> {
-        let full = path::follow(self.path(), path)?.unwrap_or_else(|| path.into());
+        let full = self.find(path)?.ok_or_else(|| {
+            Error::io("read", format!("{path} of the image"))(io::Error::from(
+                io::ErrorKind::NotFound,
+            ))
+        })?;
         fs::read(&full).map_err(Error::io("read", full))
     }
 }

@@ -337,11 +337,13 @@ pub(super) fn initramfs(
         Digest::of(build.init).to_string(),
         kernel.digest.to_string(),
     ];
-    let firmware = root.find("/lib/firmware")?;
+    let mut firmware = Vec::new();
     for name in modules.firmware() {
-        if let Some(file) = root.find(&format!("/lib/firmware/{name}"))? {
-            let bytes = fs::read(&file).map_err(Error::io("read", file))?;
+        let path = format!("/lib/firmware/{name}");
+        if root.find(&path)?.is_some() {
+            let bytes = root.read(&path)?;
             inputs.push(format!("{name} {}", Digest::of(&bytes)));
+            firmware.push((name.to_owned(), bytes));
         }
     }
     let mut key = Hasher::new();
@@ -364,7 +366,7 @@ pub(super) fn initramfs(
             init: build.init,
             kernel: &kernel.modules,
             modules: &modules,
-            firmware: firmware.as_deref(),
+            firmware: &firmware,
         })?;
         let mut kept = Digest::of(&made.bytes).as_bytes().to_vec();
         kept.extend_from_slice(&made.bytes);

@@ -106,10 +106,12 @@ impl Tree {
     ) -> Result<()> {
         steps.run("check", "Letting dpkg verify the root file system", |_| {
             let changed = self.rootfs.check(cache, build.interrupt)?;
-            let told = format!(
-                "dpkg agrees with the root file system but for {} files that the manifest changes",
-                changed.len()
-            );
+            let told = match changed.len() {
+                0 => "dpkg agrees with the root file system".to_owned(),
+                count => format!(
+                    "dpkg agrees with the root file system but for files that the manifest changes: {count}"
+                ),
+            };
             Ok(((), Told::done(told)))
         })
     }
@@ -199,13 +201,8 @@ fn write(
         let digest = if let Some(digest) = known {
             digest
         } else {
-            let part = kept.with_extension(std::process::id().to_string());
-            let made = write_file_system(build, manifest, view.path(), cache, &part)
-                .and_then(|()| remember(&part, &kept));
-            if made.is_err() {
-                let _ = fs::remove_file(&part);
-            }
-            made?
+            write_file_system(build, manifest, view.path(), cache, &kept)?;
+            remember(&kept)?
         };
         let mut copy = AtomicFile::create(&target)?;
         let size = fs::metadata(&kept)
@@ -259,11 +256,9 @@ fn remembered(kept: &Path) -> Result<Option<Digest>> {
     Ok((text.trim() == digest.to_string()).then_some(digest))
 }
 
-/// Puts a written file system into its place. It counts from when its digest stands beside it, so that what a power cut
-/// left of it does not.
-fn remember(part: &Path, kept: &Path) -> Result<Digest> {
-    let (digest, _) = sparse::digest(part)?;
-    fs::rename(part, kept).map_err(Error::io("rename to", kept))?;
+/// Puts its digest beside a written file system. It counts from then on, so that what a power cut left of it does not.
+fn remember(kept: &Path) -> Result<Digest> {
+    let (digest, _) = sparse::digest(kept)?;
     atomic::write(digest_file(kept), format!("{digest}\n").as_bytes())?;
     Ok(digest)
 }

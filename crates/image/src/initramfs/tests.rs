@@ -5,20 +5,14 @@ use super::*;
 use crate::modules::fixture;
 
 fn sample() -> Initramfs {
-    let (directory, kernel) = fixture::kernel(&[
-        (
-            "drivers/virtio_blk.ko.xz",
-            "firmware=blk/one.bin firmware=blk/none.bin",
-        ),
+    let (_directory, kernel) = fixture::kernel(&[
+        ("drivers/virtio_blk.ko.xz", "firmware=blk/one.bin"),
         ("drivers/md/dm-verity.ko", "depends=dm-mod"),
         ("drivers/md/dm-mod.ko", ""),
         ("fs/erofs.ko", ""),
         ("fs/ext4.ko", ""),
         ("fs/overlay.ko", ""),
     ]);
-    let firmware = directory.path().join("firmware/blk");
-    std::fs::create_dir_all(&firmware).unwrap();
-    std::fs::write(firmware.join("one.bin"), b"firmware").unwrap();
     let drivers = [Wanted::Module("virtio_blk".to_owned())];
     let wanted = modules(&drivers, RootFileSystem::Erofs, false);
     let selection = Selection::choose(&kernel, &wanted).unwrap();
@@ -26,7 +20,7 @@ fn sample() -> Initramfs {
         init: &[7; 10_000],
         kernel: &kernel,
         modules: &selection,
-        firmware: Some(&directory.path().join("firmware")),
+        firmware: &[("blk/one.bin".to_owned(), b"firmware".to_vec())],
     })
     .unwrap()
 }
@@ -70,7 +64,7 @@ fn other_tools_read_it() {
         order,
         "virtio_blk\ndm_mod\ndm_verity dm_mod\nerofs\next4\noverlay\n"
     );
-    assert!(names.contains("lib/firmware/blk/one.bin") && !names.contains("none.bin"));
+    assert!(names.contains("lib/firmware/blk/one.bin"));
 }
 
 #[test]

@@ -139,14 +139,13 @@ impl Indexes<'_> {
         }
         let mut packages: Vec<LocalPackage> = Vec::new();
         for path in paths {
-            if path.is_dir() {
-                for package in sources::scan(path)? {
+            for package in local_packages(path)? {
+                if path.is_dir() {
                     self.store.import(&path.join(&package.filename))?;
-                    packages.push(package);
+                } else {
+                    self.store.import(path)?;
                 }
-            } else {
-                self.store.import(path)?;
-                packages.push(sources::scan_file(path)?);
+                packages.push(package);
             }
         }
         Ok(Some(Index {
@@ -156,6 +155,15 @@ impl Indexes<'_> {
             ..Index::default()
         }))
     }
+}
+
+/// The package in a file, or those in a directory.
+pub(super) fn local_packages(path: &Path) -> Result<Vec<LocalPackage>> {
+    Ok(if path.is_dir() {
+        sources::scan(path)?
+    } else {
+        vec![sources::scan_file(path)?]
+    })
 }
 
 fn describe(index: &FetchedIndex, priority: Option<i16>, packages: Vec<u8>) -> Index {
