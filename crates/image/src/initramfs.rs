@@ -9,14 +9,13 @@
 //!
 //! The same input gives the same bytes: one zstd frame by one worker, no times, no owners.
 
-
 use bedstone_disk::compress;
 use bedstone_disk::cpio::{Format, Tree};
 
 use crate::modules::{KernelModules, Result, Selection, Wanted};
 
-/// The level costs seconds at build time; at boot a smaller archive is read, verified and unpacked faster.
-const LEVEL: i32 = 19;
+/// Level 19 makes the archive a tenth smaller and the build two seconds longer; a boot does not notice it.
+const LEVEL: i32 = 12;
 
 /// The root file systems that PID 1 mounts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

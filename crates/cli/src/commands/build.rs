@@ -40,6 +40,18 @@ pub(crate) fn run(arguments: &BuildArgs, context: &Context) -> Result<()> {
     lock::fits(&product, &locked, &lock_path)?;
     let init_path = init_program()?;
     let init = read(&init_path)?;
+    if !is_static(&init) {
+        return Err(Failure::new(
+            Kind::Input,
+            format!(
+                "`{}` is no statically linked program, and would not start in an initramfs",
+                init_path.display()
+            ),
+        )
+        .hint(
+            "`cargo build` puts a dynamically linked one there; `make build` makes the right one",
+        ));
+    }
     let keys = keys(arguments, manifest, context)?;
     fetch(&product, &locked, &store, context)?;
 
@@ -225,6 +237,26 @@ fn init_program() -> Result<PathBuf> {
     })
 }
 
+/// Whether this is an ELF file of 64 bits, little-endian, whose program headers name no interpreter (`PT_INTERP`, elf(5)).
+fn is_static(elf: &[u8]) -> bool {
+    const INTERPRETER: usize = 3;
+    if !elf.starts_with(b"\x7fELF\x02\x01") {
+        return false;
+    }
+    let number = |offset: usize, length: usize| -> Option<usize> {
+        let mut bytes = [0; 8];
+        bytes[..length].copy_from_slice(elf.get(offset..)?.get(..length)?);
+        usize::try_from(u64::from_le_bytes(bytes)).ok()
+    };
+    let types = || -> Option<Vec<usize>> {
+        let (table, size, count) = (number(32, 8)?, number(54, 2)?, number(56, 2)?);
+        (0..count)
+            .map(|index| number(table.checked_add(index * size)?, 4))
+            .collect()
+    };
+    types().is_some_and(|types| !types.contains(&INTERPRETER))
+}
+
 fn read(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|error| {
         Failure::caused_by(Kind::Input, error).context(format!("cannot read `{}`", path.display()))
@@ -291,4 +323,36 @@ fn render(record: &ImageRecord, output: &Path) -> String {
         );
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_static;
+
+    /// An ELF header and one program header of this type.
+    fn elf(kind: u8) -> Vec<u8> {
+        let mut bytes = vec![0; 64 + 56];
+        bytes[..6].copy_from_slice(b"\x7fELF\x02\x01");
+        bytes[32] = 64;
+        bytes[54] = 56;
+        bytes[56] = 1;
+        bytes[64] = kind;
+        bytes
+    }
+
+    #[test]
+    fn a_program_with_an_interpreter_is_not_static() {
+        assert!(is_static(&elf(1)));
+        assert!(!is_static(&elf(3)));
+        let own = std::fs::read("/proc/self/exe").expect("this test");
+        assert!(!is_static(&own));
+    }
+
+    #[test]
+    fn what_is_cut_short_is_not_static() {
+        let whole = elf(1);
+        for length in 0..68 {
+            assert!(!is_static(&whole[..length]), "{length} bytes");
+        }
+    }
 }
