@@ -90,7 +90,7 @@ fn add(group: &mut Vec<(String, Node)>, name: String, node: Node) -> Result<()> 
     if group.iter().any(|(other, _)| *other == name) {
         return Err(Error::Description {
             line: node.line,
-            key: name,
+            key: name.escape_debug().to_string(),
             reason: "is given twice".to_owned(),
         });
     }

@@ -66,6 +66,9 @@ pub enum Error {
     /// The source of the bundle failed: a network, a pipe, a disk.
     #[error("cannot read the bundle")]
     Input(#[source] io::Error),
+    /// The place that the bundle is written to failed.
+    #[error("cannot write the bundle")]
+    Output(#[source] io::Error),
     /// The archive's structure is broken, or a file that goes into it cannot be read.
     #[error(transparent)]
     Archive(#[from] bedstone_disk::Error),
@@ -217,6 +220,7 @@ impl Error {
             | Self::Description { .. } => Refusal::Malformed,
             Self::Io { .. }
             | Self::Input(_)
+            | Self::Output(_)
             | Self::Archive(_)
             | Self::Key(_)
             | Self::Unwritable { .. } => return None,

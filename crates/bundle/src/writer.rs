@@ -6,7 +6,7 @@ mod encode;
 mod tests;
 
 use std::collections::BTreeSet;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
 
 use bedstone_disk::content::Content;
@@ -18,6 +18,9 @@ use crate::description::{Alternative, Compression, Description, Entry, Section, 
 use crate::error::{Error, Result};
 use crate::signature::{self, Signer};
 use crate::{DESCRIPTION, SIGNATURE};
+
+/// Bytes of a block of an archive.
+const BLOCK: u64 = 512;
 
 /// Something that goes into a bundle.
 #[derive(Debug, Clone)]
@@ -107,7 +110,8 @@ pub fn write<W: Write>(
     let body = members
         .iter()
         .map(|stored| (stored.name.clone(), stored.content.clone()));
-    let mut archive = cpio::Writer::new(output, options.format);
+    let counted = Counted { output, length: 0 };
+    let mut archive = cpio::Writer::new(counted, options.format);
     for ((name, content), inode) in head.into_iter().chain(body).zip(1..) {
         let member = cpio::Member {
             name,
@@ -119,7 +123,7 @@ pub fn write<W: Write>(
         };
         archive.append(&member, &content)?;
     }
-    let output = archive.finish()?;
+    let output = archive.finish()?.fill().map_err(Error::Output)?;
     let members = members
         .into_iter()
         .map(|stored| WrittenMember {
@@ -202,6 +206,34 @@ fn entries_mut(description: &mut Description) -> Vec<&mut Entry> {
         of_alternative(alternative, &mut found);
     }
     found
+}
+
+/// Counts what is written.
+struct Counted<W> {
+    output: W,
+    length: u64,
+}
+
+impl<W: Write> Counted<W> {
+    /// Fills up to a whole number of blocks of 512 bytes, as cpio does and SWUpdate expects.
+    fn fill(mut self) -> io::Result<W> {
+        let rest = self.length.next_multiple_of(BLOCK) - self.length;
+        self.output
+            .write_all(&[0; BLOCK as usize][..rest as usize])?;
+        Ok(self.output)
+    }
+}
+
+impl<W: Write> Write for Counted<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let length = self.output.write(bytes)?;
+        self.length += length as u64;
+        Ok(length)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.output.flush()
+    }
 }
 
 impl std::fmt::Debug for Options<'_> {

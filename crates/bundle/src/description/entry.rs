@@ -137,7 +137,10 @@ fn compression(fields: &mut Fields) -> Result<Compression> {
             "zlib" => Ok(Compression::Zlib),
             "zstd" => Ok(Compression::Zstd),
             other => {
-                let reason = format!("names `{other}`; `zlib` and `zstd` are supported");
+                let reason = format!(
+                    "names `{}`; `zlib` and `zstd` are supported",
+                    other.escape_debug()
+                );
                 Err(wrong(node.line, &path, reason))
             }
         },

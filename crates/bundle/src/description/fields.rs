@@ -138,7 +138,8 @@ pub(super) fn ill_typed(line: u32, path: &str, wanted: &str, found: &Value) -> E
 pub(super) fn wrong(line: u32, path: &str, reason: impl Into<String>) -> Error {
     Error::Description {
         line,
-        key: path.to_owned(),
+        // A name in JSON may hold anything, and messages reach terminals.
+        key: path.escape_debug().to_string(),
         reason: reason.into(),
     }
 }

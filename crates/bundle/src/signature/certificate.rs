@@ -62,8 +62,13 @@ pub(super) fn is_pem(bytes: &[u8]) -> bool {
     bytes.trim_ascii_start().starts_with(b"-----BEGIN ")
 }
 
+/// The subject, without control characters: messages reach terminals.
 pub(super) fn subject(certificate: &Certificate) -> String {
-    certificate.tbs_certificate.subject.to_string()
+    printable(&certificate.tbs_certificate.subject)
+}
+
+fn printable(name: &x509_cert::name::Name) -> String {
+    name.to_string().replace(char::is_control, "\u{fffd}")
 }
 
 pub(super) fn names(certificate: &Certificate) -> Result<Names> {
@@ -73,7 +78,7 @@ pub(super) fn names(certificate: &Certificate) -> Result<Names> {
     let validity = &certificate.tbs_certificate.validity;
     Ok(Names {
         subject: subject(certificate),
-        issuer: certificate.tbs_certificate.issuer.to_string(),
+        issuer: printable(&certificate.tbs_certificate.issuer),
         fingerprint: bedstone_store::Digest::of(&der),
         not_before: validity.not_before.to_date_time().to_string(),
         not_after: validity.not_after.to_date_time().to_string(),

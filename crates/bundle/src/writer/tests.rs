@@ -106,6 +106,7 @@ fn what_is_written_is_read() {
         assert!(!contents.follows && contents.unlisted.is_empty());
         let (again, _) = make(described(&names), &all, format, &signer).unwrap();
         assert!(bytes == again);
+        assert_eq!(bytes.len() % 512, 0);
     }
 }
 
