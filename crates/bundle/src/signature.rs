@@ -1,7 +1,7 @@
 //! The signature over `sw-description`: CMS signed data (RFC 5652), detached, DER.
 //!
 //! What [`sign`] makes is the subset that SWUpdate 2022.12, 2024.12 and 2026.05 all take: one signer with its certificate
-//! inside, SHA-256, RSA PKCS #1 v1.5 of 3072 bits or more, or ECDSA P-256; signed attributes without a time, so that an RSA
+//! and no other inside, SHA-256, RSA PKCS #1 v1.5 of 3072 bits or more, or ECDSA P-256; signed attributes without a time, so that an RSA
 //! key gives equal bytes for equal input. What [`verify`] takes is wider: SHA-384 and SHA-512, P-384, no signed attributes,
 //! the text enclosed, intermediate certificates.
 

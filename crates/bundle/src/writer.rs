@@ -51,8 +51,6 @@ pub struct Options<'a> {
     pub key: Option<&'a Key>,
     /// Who signs.
     pub signer: &'a dyn Signer,
-    /// Certificates between the signer's and the one that devices trust, PEM or DER; may be empty.
-    pub intermediates: &'a [u8],
     /// An empty directory for artifacts in the form in which they are stored.
     pub scratch: &'a Path,
 }
@@ -103,7 +101,7 @@ pub fn write<W: Write>(
         }
     }
     let text = description.to_text(options.syntax)?.into_bytes();
-    let signature = signature::sign(&text, options.signer, options.intermediates)?;
+    let signature = signature::sign(&text, options.signer)?;
 
     let head = [(DESCRIPTION, text), (SIGNATURE, signature)]
         .map(|(name, bytes)| (name.to_owned(), Content::Bytes(bytes)));

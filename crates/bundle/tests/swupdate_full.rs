@@ -40,7 +40,7 @@ fn every_form(suite: &str) {
     }
     ours::installs(suite, &Form::all()[0], "ec");
     ours::installs(suite, &Form::all()[0], "plain");
-    ours::installs_chained(suite);
+    ours::installs_issued(suite);
     ours::installs_selected(suite);
 }
 
@@ -48,6 +48,7 @@ fn every_form(suite: &str) {
 fn plain_tools_bundles_are_read_by_all() {
     for suite in roots::SUITES {
         theirs::read_by_all(suite);
+        theirs::accepted_by_us(suite);
     }
 }
 

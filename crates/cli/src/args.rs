@@ -296,13 +296,9 @@ pub(crate) struct BundleCreateArgs {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) key: PathBuf,
 
-    /// Certificate of the key, PEM or DER
+    /// Certificate of the key, PEM or DER; devices trust it or the authority that issued it
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) certificate: PathBuf,
-
-    /// Certificates between that one and the one that devices trust
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub(crate) chain: Option<PathBuf>,
 
     /// Hardware revision that the bundle is for, as in the device's /etc/hwrevision; may be given several times
     #[arg(long, value_name = "REVISION", required = true)]

@@ -12,32 +12,20 @@ use spki::AlgorithmIdentifierOwned;
 use x509_cert::Certificate;
 use x509_cert::attr::{Attribute, Attributes};
 
-use super::certificate::parse_all;
 use super::key::{Scheme, Signer};
 use crate::error::{Error, Result};
 
 /// Signs `message`: CMS signed data in DER without the message.
 ///
-/// `intermediates` are the certificates (PEM or DER) between the signer's and the one that devices trust; empty when they
-/// trust the signer's own.
-pub fn sign(message: &[u8], signer: &dyn Signer, intermediates: &[u8]) -> Result<Vec<u8>> {
+/// The signer's certificate goes in and no other: SWUpdate 2024.12 does not find its way over a certificate between the
+/// signer's and a trusted one.
+pub fn sign(message: &[u8], signer: &dyn Signer) -> Result<Vec<u8>> {
     let failed = |error: der::Error| Error::Key(format!("cannot encode the signature: {error}"));
     let certificate = Certificate::from_der(signer.certificate())
         .map_err(|error| Error::Key(format!("certificate: {error}")))?;
-    let mut certificates = vec![certificate.clone()];
-    if !intermediates.is_empty() {
-        certificates.extend(parse_all(intermediates)?);
-    }
     let attributes = attributes(message).map_err(failed)?;
     let signature = signer.sign(&attributes.to_der().map_err(failed)?)?;
-    encode(
-        &certificate,
-        certificates,
-        attributes,
-        signature,
-        signer.scheme(),
-    )
-    .map_err(failed)
+    encode(certificate, attributes, signature, signer.scheme()).map_err(failed)
 }
 
 fn attributes(message: &[u8]) -> der::Result<Attributes> {
@@ -58,8 +46,7 @@ fn attributes(message: &[u8]) -> der::Result<Attributes> {
 }
 
 fn encode(
-    certificate: &Certificate,
-    certificates: Vec<Certificate>,
+    certificate: Certificate,
     attributes: Attributes,
     signature: Vec<u8>,
     scheme: Scheme,
@@ -82,9 +69,6 @@ fn encode(
         signature: OctetString::new(signature)?,
         unsigned_attrs: None,
     };
-    let certificates = certificates
-        .into_iter()
-        .map(CertificateChoices::Certificate);
     let data = SignedData {
         version: CmsVersion::V1,
         digest_algorithms: SetOfVec::from_iter([plain(ID_SHA_256)])?,
@@ -92,7 +76,9 @@ fn encode(
             econtent_type: ID_DATA,
             econtent: None,
         },
-        certificates: Some(CertificateSet(SetOfVec::from_iter(certificates)?)),
+        certificates: Some(CertificateSet(SetOfVec::from_iter([
+            CertificateChoices::Certificate(certificate),
+        ])?)),
         crls: None,
         signer_infos: SignerInfos(SetOfVec::from_iter([info])?),
     };

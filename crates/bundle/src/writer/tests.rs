@@ -60,7 +60,6 @@ fn make(
         workers: 1,
         key: Some(&key),
         signer,
-        intermediates: &[],
         scratch: scratch.path(),
     };
     write(Vec::new(), description, artifacts, &options)
@@ -205,7 +204,6 @@ fn encryption_needs_a_key_of_256_bits() {
             workers: 1,
             key,
             signer: &signer,
-            intermediates: &[],
             scratch: scratch.path(),
         };
         let all = [artifact("a", b"x", Compression::None, true)];

@@ -21,6 +21,9 @@ use crate::installation::install;
 pub(crate) const KEY: &str = "603deb1015ca71be2b73aef0857d77811f352c073b6108d72d9810a30914dff4 \
     000102030405060708090a0b0c0d0e0f\n";
 
+/// What the device trusts in most tests.
+const TRUSTED: &str = "rsa.crt";
+
 /// In which form a bundle is written.
 #[derive(Debug, Clone)]
 pub(crate) struct Form {
@@ -97,7 +100,7 @@ fn write_bundle(
     members: &[(&str, &[u8])],
     form: &Form,
     signer: &FileKey,
-    (intermediates, trusted): (&[u8], &str),
+    trusted: &str,
 ) {
     let artifacts: Vec<Artifact> = members
         .iter()
@@ -118,7 +121,6 @@ fn write_bundle(
         workers: 1,
         key: Some(&aes),
         signer,
-        intermediates,
         scratch: scratch.path(),
     };
     let (bytes, _) = write(Vec::new(), description, &artifacts, &options).unwrap();
@@ -207,8 +209,14 @@ pub(crate) fn installs(suite: &str, form: &Form, name: &str) {
         ("tree.tar", &packed),
     ];
     let certificate = format!("{name}.crt");
-    let chain = (&[][..], &*certificate);
-    write_bundle(&workshop, description, &members, form, &signer, chain);
+    write_bundle(
+        &workshop,
+        description,
+        &members,
+        form,
+        &signer,
+        &certificate,
+    );
     for (name, length) in [("direct.out", direct.len()), ("copied.out", copied.len())] {
         workshop.write(name, &vec![0xff; length]);
     }
@@ -225,35 +233,29 @@ pub(crate) fn installs(suite: &str, form: &Form, name: &str) {
     }
 }
 
-/// The signer's certificate is issued by an authority below the one that the device trusts.
-pub(crate) fn installs_chained(suite: &str) {
+/// The device trusts the authority that issued the signer's certificate.
+pub(crate) fn installs_issued(suite: &str) {
     let workshop = workshop();
-    let authority = [
-        "basicConstraints=critical,CA:TRUE",
-        "keyUsage=critical,keyCertSign,cRLSign",
-    ];
-    workshop.self_signed("root", &["rsa:3072"], &authority[..1]);
-    workshop.issued("middle", "root", &authority);
-    workshop.issued("leaf", "middle", SIGNING);
+    let authority = ["basicConstraints=critical,CA:TRUE"];
+    workshop.self_signed("rsa", &["rsa:3072"], &authority);
+    workshop.issued("leaf", "rsa", SIGNING);
     let image = content(4, 40_000);
     let description = described(Section {
         images: Some(vec![raw("image", "/mnt/image.out")]),
         ..Section::default()
     });
-    let middle = workshop.read("middle.crt");
     let members = [("image", image.as_slice())];
     let signer = key(&workshop, "leaf");
-    let chain = (middle.as_slice(), "root.crt");
     write_bundle(
         &workshop,
         description,
         &members,
         &Form::all()[0],
         &signer,
-        chain,
+        TRUSTED,
     );
     workshop.write("image.out", &vec![0; image.len()]);
-    let outcome = install(suite, workshop.directory(), "root.crt", &[]);
+    let outcome = install(suite, workshop.directory(), TRUSTED, &[]);
     assert!(outcome.successful, "{suite}:\n{}", outcome.log);
     assert!(workshop.read("image.out") == image);
 }
@@ -283,19 +285,18 @@ pub(crate) fn installs_selected(suite: &str) {
         ..described(Section::default())
     };
     let members = [("image", image.as_slice())];
-    let chain = (&[][..], "rsa.crt");
     write_bundle(
         &workshop,
         description,
         &members,
         &Form::all()[0],
         &signer,
-        chain,
+        TRUSTED,
     );
     let empty = vec![0; image.len()];
     workshop.write("a.out", &empty);
     workshop.write("b.out", &empty);
-    let outcome = install(suite, workshop.directory(), "rsa.crt", &["-e", "stable,b"]);
+    let outcome = install(suite, workshop.directory(), TRUSTED, &["-e", "stable,b"]);
     assert!(outcome.successful, "{suite}:\n{}", outcome.log);
     assert!(workshop.read("a.out") == empty);
     assert!(workshop.read("b.out") == image);
@@ -345,10 +346,9 @@ pub(crate) fn installs_two_slots(suite: &str) {
         ..Form::all().remove(0)
     };
     let members = [("root.img", root.as_slice()), ("linux.efi", &kernel)];
-    let chain = (&[][..], "rsa.crt");
-    write_bundle(&workshop, two.describe(), &members, &form, &signer, chain);
+    write_bundle(&workshop, two.describe(), &members, &form, &signer, TRUSTED);
     workshop.write("root.out", &vec![0; root.len()]);
-    let outcome = install(suite, workshop.directory(), "rsa.crt", &[]);
+    let outcome = install(suite, workshop.directory(), TRUSTED, &[]);
     assert!(outcome.successful, "{suite}:\n{}", outcome.log);
     assert!(workshop.read("root.out") == root);
     assert!(workshop.read("kernel.out") == kernel);

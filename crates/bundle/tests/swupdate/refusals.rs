@@ -240,7 +240,9 @@ pub(crate) fn table() {
         for suite in SUITES {
             workshop.write("out", &vec![0; image.len()]);
             let decrypt = ["-K", "/mnt/aes.key"];
-            let installed = install(suite, workshop.directory(), &trusted, &decrypt).successful;
+            install(suite, workshop.directory(), &trusted, &decrypt);
+            // 2022.12 says sometimes that it was successful when it refused; only the target counts.
+            let installed = workshop.read("out") == image;
             if installed != case.installed_by.contains(&suite) {
                 wrong.push(format!("{}: installed by {suite}: {installed}", case.what));
             }

@@ -78,3 +78,48 @@ pub(crate) fn read_by_all(suite: &str) {
         }
     }
 }
+
+/// Signers that we accept, and not every SWUpdate.
+pub(crate) fn accepted_by_us(suite: &str) {
+    let workshop = Workshop::new();
+    let authority = [
+        "basicConstraints=critical,CA:TRUE",
+        "keyUsage=critical,keyCertSign,cRLSign",
+    ];
+    workshop.self_signed("root", &["rsa:3072"], &authority[..1]);
+    workshop.issued("middle", "root", &authority);
+    workshop.issued("leaf", "middle", SIGNING);
+    let purpose = ["extendedKeyUsage=codeSigning"];
+    workshop.self_signed("code", &["rsa:3072"], &purpose);
+    let image = content(12, 20_000);
+    workshop.write("image", &image);
+    let text = format!(
+        "software = {{ version = \"1.0\"; hardware-compatibility: [ \"1.0\" ]; images: ({{ filename = \"image\";\n\
+         type = \"raw\"; device = \"/mnt/out\"; sha256 = \"{}\"; }}); }};\n",
+        Digest::of(&image)
+    );
+    workshop.write("sw-description", text.as_bytes());
+    for (signer, trusted, options, installed_by) in [
+        // wolfSSL, in trixie, does not follow a certificate between the signer's and the trusted one.
+        (
+            "leaf",
+            "root.crt",
+            &["-certfile", "middle.crt"][..],
+            &["bookworm", "forky"][..],
+        ),
+        // It does not look at the purpose either, which the others want to be told.
+        ("code", "code.crt", &[], &["trixie"]),
+    ] {
+        workshop.cms("sw-description", signer, options);
+        let members = ["sw-description", "sw-description.sig", "image"];
+        let bytes = workshop.cpio("crc", &members);
+        workshop.write("x.swu", &bytes);
+        let trust = Trust::new(&workshop.read(trusted), Clock::Unknown).unwrap();
+        assert!(check(Bundle::open(bytes.as_slice(), &trust).unwrap(), None).is_ok());
+        workshop.write("out", &vec![0; image.len()]);
+        let outcome = install(suite, workshop.directory(), trusted, &[]);
+        let installed = workshop.read("out") == image;
+        let expected = installed_by.contains(&suite);
+        assert_eq!(installed, expected, "{suite} {signer}:\n{}", outcome.log);
+    }
+}

@@ -27,7 +27,6 @@ pub(super) fn run(arguments: &BundleCreateArgs, context: &Context) -> Result<()>
     })?;
     let signer = FileKey::new(&read(&arguments.key)?, &read(&arguments.certificate)?)
         .map_err(|error| unusable(error, &arguments.key))?;
-    let chain = arguments.chain.as_deref().map(read).transpose()?;
     let key = arguments
         .encrypt
         .as_deref()
@@ -63,7 +62,6 @@ pub(super) fn run(arguments: &BundleCreateArgs, context: &Context) -> Result<()>
         workers: u32::try_from(context.jobs).unwrap_or(1),
         key: key.as_ref(),
         signer: &signer,
-        intermediates: chain.as_deref().unwrap_or(&[]),
         scratch: &scratch.0,
     };
     let buffered = BufWriter::with_capacity(PIECE, file.file());
