@@ -187,6 +187,9 @@ pub enum Error {
     /// A key or certificate file cannot be used.
     #[error("unusable key: {0}")]
     Key(String),
+    /// A PKCS #11 token cannot be used.
+    #[error("token: {0}")]
+    Token(String),
     /// What was to be put in a bundle does not fit.
     #[error("cannot make the bundle: `{what}`: {reason}")]
     Unwritable {
@@ -223,6 +226,7 @@ impl Error {
             | Self::Output(_)
             | Self::Archive(_)
             | Self::Key(_)
+            | Self::Token(_)
             | Self::Unwritable { .. } => return None,
         })
     }

@@ -7,10 +7,12 @@
 
 mod certificate;
 mod sign;
+#[cfg(feature = "pkcs11")]
+mod token;
 mod trust;
 mod verify;
 
-pub(crate) mod key;
+mod key;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -18,6 +20,8 @@ pub(crate) mod tests;
 pub use certificate::Names;
 pub use key::{FileKey, Scheme, Signer};
 pub use sign::sign;
+#[cfg(feature = "pkcs11")]
+pub use token::{Token, TokenKey};
 pub use trust::{Clock, Trust};
 pub use verify::{inspect, verify};
 

@@ -292,9 +292,17 @@ pub(crate) struct BundleCreateArgs {
     #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) image: PathBuf,
 
-    /// Private key: PKCS #8 in PEM or DER, RSA of 3072 bits or more, or ECDSA P-256
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub(crate) key: PathBuf,
+    /// Private key, RSA of 3072 bits or more or ECDSA P-256: a file of PKCS #8 in PEM or DER, or pkcs11:token=NAME;object=NAME
+    #[arg(long, value_name = "FILE|URI", value_hint = ValueHint::FilePath)]
+    pub(crate) key: String,
+
+    /// Library of the token that holds the key
+    #[arg(long, value_name = "FILE", requires = "pin_file", value_hint = ValueHint::FilePath)]
+    pub(crate) pkcs11_module: Option<PathBuf>,
+
+    /// File with the token's PIN
+    #[arg(long, value_name = "FILE", requires = "pkcs11_module", value_hint = ValueHint::FilePath)]
+    pub(crate) pin_file: Option<PathBuf>,
 
     /// Certificate of the key, PEM or DER; devices trust it or the authority that issued it
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use bedstone_bundle::description::{Compression, Syntax};
 use bedstone_bundle::layout::{BootLoader, Slots, TwoSlots};
-use bedstone_bundle::signature::FileKey;
+use bedstone_bundle::signature::{FileKey, Signer, Token, TokenKey};
 use bedstone_bundle::{Artifact, Error, Options, Written, write};
 use bedstone_disk::cpio::Format;
 use bedstone_image::record::{Artifact as Built, ImageRecord};
@@ -25,8 +25,7 @@ pub(super) fn run(arguments: &BundleCreateArgs, context: &Context) -> Result<()>
             .context(format!("`{}` is no built image", directory.display()))
             .hint("build one with `bedstone build LAYERS --output DIR`")
     })?;
-    let signer = FileKey::new(&read(&arguments.key)?, &read(&arguments.certificate)?)
-        .map_err(|error| unusable(error, &arguments.key))?;
+    let signer = signer(arguments)?;
     let key = arguments
         .encrypt
         .as_deref()
@@ -61,7 +60,7 @@ pub(super) fn run(arguments: &BundleCreateArgs, context: &Context) -> Result<()>
         level: arguments.level,
         workers: u32::try_from(context.jobs).unwrap_or(1),
         key: key.as_ref(),
-        signer: &signer,
+        signer: &*signer,
         scratch: &scratch.0,
     };
     let buffered = BufWriter::with_capacity(PIECE, file.file());
@@ -79,6 +78,32 @@ pub(super) fn run(arguments: &BundleCreateArgs, context: &Context) -> Result<()>
         })?;
     file.commit()?;
     print(&output, &written, (digest, size), context)
+}
+
+/// The key, in a file or a token.
+fn signer(arguments: &BundleCreateArgs) -> Result<Box<dyn Signer>> {
+    let certificate = read(&arguments.certificate)?;
+    let key = Path::new(&arguments.key);
+    if !Token::is_uri(&arguments.key) {
+        return match FileKey::new(&read(key)?, &certificate) {
+            Ok(key) => Ok(Box::new(key)),
+            Err(error) => Err(unusable(error, key)),
+        };
+    }
+    let (Some(module), Some(pin)) = (&arguments.pkcs11_module, &arguments.pin_file) else {
+        return Err(
+            Failure::new(Kind::Input, "a key in a token needs its library and PIN")
+                .hint("name them with --pkcs11-module and --pin-file"),
+        );
+    };
+    let pin = read(pin)?;
+    let pin = String::from_utf8_lossy(&pin);
+    let opened = Token::parse(&arguments.key)
+        .and_then(|token| TokenKey::open(module, &token, pin.trim_end(), &certificate));
+    match opened {
+        Ok(key) => Ok(Box::new(key)),
+        Err(error) => Err(unusable(error, key)),
+    }
 }
 
 /// What of the image goes where.
