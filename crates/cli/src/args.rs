@@ -94,6 +94,9 @@ pub(crate) enum Command {
     Build(BuildArgs),
     /// Boot a built image in QEMU
     Run(RunArgs),
+    /// Make, show and verify update bundles (.swu)
+    #[command(subcommand)]
+    Bundle(BundleCommand),
     /// Say why something is in the image, up to the requirement it serves
     Why(WhyArgs),
     /// Show the packages of the lock as a dependency tree
@@ -280,6 +283,127 @@ pub(crate) enum KernelCommand {
         #[arg(long, value_name = "LAYERS")]
         accept: Option<String>,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BundleCommand {
+    /// Make a signed bundle of a built image, for the slot that a device does not run
+    Create(BundleCreateArgs),
+    /// Show what a bundle would write where, its versions, its signer and the hardware it is for
+    Show {
+        /// The bundle
+        #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+        bundle: PathBuf,
+    },
+    /// Read a bundle as a device does: signature, digests, completeness; exit with 4 when it is refused
+    Verify(BundleVerifyArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BundleCreateArgs {
+    /// Output directory of a build
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) image: PathBuf,
+
+    /// Private key, RSA of 3072 bits or more or ECDSA P-256: a file of PKCS #8 in PEM or DER, or pkcs11:token=NAME;object=NAME
+    #[arg(long, value_name = "FILE|URI", value_hint = ValueHint::FilePath)]
+    pub(crate) key: String,
+
+    /// Library of the token that holds the key
+    #[arg(long, value_name = "FILE", requires = "pin_file", value_hint = ValueHint::FilePath)]
+    pub(crate) pkcs11_module: Option<PathBuf>,
+
+    /// File with the token's PIN
+    #[arg(long, value_name = "FILE", requires = "pkcs11_module", value_hint = ValueHint::FilePath)]
+    pub(crate) pin_file: Option<PathBuf>,
+
+    /// Certificate of the key, PEM or DER; devices trust it or the authority that issued it
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) certificate: PathBuf,
+
+    /// Hardware revision that the bundle is for, as in the device's /etc/hwrevision; may be given several times
+    #[arg(long, value_name = "REVISION", required = true)]
+    pub(crate) hardware: Vec<String>,
+
+    /// Where the bundle goes [default: DIR/PRODUCT-VERSION.swu]
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) output: Option<PathBuf>,
+
+    /// How the root file system and the kernel image are compressed
+    #[arg(long, value_enum, default_value = "zstd")]
+    pub(crate) compression: BundleCompression,
+
+    /// Level of zstd
+    #[arg(long, value_name = "N", default_value_t = 9, value_parser = clap::value_parser!(i32).range(1..=19))]
+    pub(crate) level: i32,
+
+    /// Encrypt with the key and vector in this file: hexadecimal, 64 digits, a blank, 32 digits
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) encrypt: Option<PathBuf>,
+
+    /// Replace the boot loader too; falling back to the other slot does not undo that
+    #[arg(long)]
+    pub(crate) boot_loader: bool,
+
+    /// Syntax of sw-description
+    #[arg(long, value_enum, default_value = "libconfig")]
+    pub(crate) syntax: BundleSyntax,
+
+    /// Format of the archive
+    #[arg(long, value_enum, default_value = "crc")]
+    pub(crate) format: BundleFormat,
+}
+
+/// How members are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BundleCompression {
+    /// Not at all
+    None,
+    /// gzip, which SWUpdate calls zlib
+    Zlib,
+    /// Zstandard
+    Zstd,
+}
+
+/// Syntax of sw-description.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BundleSyntax {
+    /// libconfig
+    Libconfig,
+    /// JSON
+    Json,
+}
+
+/// Format of the archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BundleFormat {
+    /// With a checksum for each member
+    Crc,
+    /// Without
+    Newc,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BundleVerifyArgs {
+    /// The bundle; - reads standard input
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) bundle: PathBuf,
+
+    /// Trusted certificates, PEM or DER: signers, or authorities that issued to them
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) certificate: PathBuf,
+
+    /// Judge certificates at this time instead of now
+    #[arg(long, value_name = "RFC3339", conflicts_with = "no_clock")]
+    pub(crate) at: Option<jiff::Timestamp>,
+
+    /// Leave validity periods out of account, as a device without a clock does
+    #[arg(long)]
+    pub(crate) no_clock: bool,
+
+    /// Decrypt with the key and vector in this file, to check that the content can be decoded
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) decrypt: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -3,6 +3,7 @@
 mod archive;
 mod archive_access;
 mod build;
+mod bundle;
 mod explain;
 mod generate;
 mod kernel;
@@ -22,6 +23,7 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<()> {
         Command::Generate { output } => generate::all(&output),
         Command::Lock(arguments) => lock::run(&arguments, context),
         Command::Build(arguments) => build::run(&arguments, context),
+        Command::Bundle(command) => bundle::run(&command, context),
         Command::Run(arguments) => run::run(&arguments, context),
         Command::Kernel(command) => kernel::run(&command, context),
         Command::Schema => {

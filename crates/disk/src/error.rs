@@ -39,6 +39,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// Bytes end before their format does.
+    #[error("{format} ends early, within {place}")]
+    Truncated {
+        /// The format, such as `cpio archive`.
+        format: &'static str,
+        /// What was being read.
+        place: &'static str,
+    },
     /// What was asked for does not fit the format.
     #[error("cannot make {format}: `{field}`: {reason}")]
     Unwritable {

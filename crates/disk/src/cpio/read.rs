@@ -128,9 +128,10 @@ impl<R: Read> Reader<R> {
         self.input
             .read_exact(&mut buffer[..length])
             .map_err(|error| match error.kind() {
-                ErrorKind::UnexpectedEof => {
-                    Error::malformed(FORMAT, "end", "comes before the trailer")
-                }
+                ErrorKind::UnexpectedEof => Error::Truncated {
+                    format: FORMAT,
+                    place: "a header",
+                },
                 _ => failed(error),
             })
     }
