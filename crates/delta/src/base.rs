@@ -26,10 +26,13 @@ impl Base for File {
         FileExt::read_exact_at(self, buffer, offset)
     }
 
-    /// Seeks to the end, because a block device's metadata tell no size.
+    /// Seeks to the end and back, because a block device's metadata tell no size.
     fn size(&self) -> io::Result<u64> {
         let mut file = self;
-        file.seek(SeekFrom::End(0))
+        let position = file.stream_position()?;
+        let size = file.seek(SeekFrom::End(0))?;
+        file.seek(SeekFrom::Start(position))?;
+        Ok(size)
     }
 }
 
