@@ -250,7 +250,7 @@ fn read(server: &Server, file: &[u8], ranges_per_request: usize) -> crate::Resul
     };
     let mut ranges = Ranges::new(agent(), &server.address, wanted(), options);
     for range in wanted() {
-        let middle = (range.start + range.end) / 2;
+        let middle = range.start.midpoint(range.end);
         for range in [range.start..middle, middle..range.end] {
             let mut buffer = vec![0; (range.end - range.start) as usize];
             ranges.read_exact_at(&mut buffer, range.start)?;
@@ -323,7 +323,7 @@ fn servers_without_the_bytes_are_given_up() {
         let server = serve(file.clone(), manner);
         match read(&server, &file, 100).expect_err("an error") {
             Error::Connection { url, .. } | Error::Refused { url, .. } => {
-                assert_eq!(url, server.address)
+                assert_eq!(url, server.address);
             }
             other => panic!("{manner:?}: {other}"),
         }
