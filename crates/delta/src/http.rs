@@ -99,7 +99,10 @@ impl Ranges {
             agent,
             url: url.into(),
             options,
-            wanted: ranges.into_iter().collect(),
+            wanted: ranges
+                .into_iter()
+                .filter(|range| !range.is_empty())
+                .collect(),
             style: Style::Multiple,
             response: None,
             total: None,
@@ -114,9 +117,9 @@ impl Ranges {
 
     /// Reads some bytes from `offset` on.
     fn read_some(&mut self, buffer: &mut [u8], offset: u64) -> std::result::Result<usize, Trouble> {
-        let mut response = match self.response.take() {
-            Some(response) => response,
-            None => self.request(offset..offset + buffer.len() as u64)?,
+        let (mut response, fresh) = match self.response.take() {
+            Some(response) => (response, false),
+            None => (self.request(offset..offset + buffer.len() as u64)?, true),
         };
         while response.end.is_some_and(|end| end <= offset) {
             match response.next_part()? {
@@ -125,8 +128,16 @@ impl Ranges {
                     response.position = part.start;
                     response.end = Some(part.end);
                 }
-                // The rest was not sent: ask for it.
-                None => return Ok(0),
+                None if fresh => {
+                    return Err(Trouble::Passing(
+                        "the response lacks the bytes asked for".to_owned(),
+                    ));
+                }
+                // It has been used up.
+                None => {
+                    response.finish();
+                    return self.read_some(buffer, offset);
+                }
             }
         }
         if response.position > offset {
@@ -326,6 +337,16 @@ impl Response {
         next_part(&mut self.reader, boundary).map_err(|error| Trouble::Passing(error.to_string()))
     }
 
+    /// Reads the little that may follow, so that the connection can be used again.
+    fn finish(mut self) {
+        let mut rest = [0; 1024];
+        // Should it fail, there will be another connection.
+        let _ = self
+            .reader
+            .read(&mut rest)
+            .and_then(|_| self.reader.read(&mut rest));
+    }
+
     /// Passes over bytes up to `offset`; returns how many they were.
     fn skip_to(&mut self, offset: u64) -> std::result::Result<u64, Trouble> {
         let skipped = offset - self.position;
@@ -358,7 +379,6 @@ impl Body for Ranges {
         let mut failures = 0;
         while done < buffer.len() {
             let reason = match self.read_some(&mut buffer[done..], offset + done as u64) {
-                Ok(0) => "the response ended early".to_owned(),
                 Ok(read) => {
                     done += read;
                     failures = 0;

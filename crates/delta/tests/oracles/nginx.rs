@@ -1,5 +1,6 @@
 //! A zchunk update from nginx, which sends many ranges as parts, and from nginx that was told not to.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Cursor;
 use std::net::{TcpListener, TcpStream};
@@ -34,7 +35,7 @@ impl Server {
         let configuration = format!(
             "daemon off; pid {place}/pid; error_log {place}/error.log;\n\
              events {{ worker_connections 64; }}\n\
-             http {{ access_log {place}/access.log; {directive}\n\
+             http {{ log_format connections '$connection'; access_log {place}/access.log; access_log {place}/connections.log connections; {directive}\n\
              client_body_temp_path {place}/t1; proxy_temp_path {place}/t2; fastcgi_temp_path {place}/t3; uwsgi_temp_path {place}/t4; scgi_temp_path {place}/t5;\n\
              server {{ listen 127.0.0.1:{port}; root {place}; }} }}\n"
         );
@@ -103,7 +104,10 @@ fn an_update_fetches_what_is_missing_and_little_else() {
         ("max_ranges 0;", 100, 2, false),
     ] {
         let log = directory.path().join("access.log");
-        let _ = fs::remove_file(&log);
+        let connections = directory.path().join("connections.log");
+        for log in [&log, &connections] {
+            let _ = fs::remove_file(log);
+        }
         let server = Server::start(directory.path(), directive);
         let mut body = Ranges::new(
             ureq::Agent::config_builder().proxy(None).build().into(),
@@ -137,6 +141,15 @@ fn an_update_fetches_what_is_missing_and_little_else() {
             log.lines().count(),
             requests,
             "{directive} {ranges_per_request}\n{log}"
+        );
+        // One connection, and another one where a whole file was not wanted.
+        let connections = fs::read_to_string(connections).unwrap();
+        let distinct: BTreeSet<_> = connections.lines().collect();
+        let dropped = usize::from(directive.starts_with("max_ranges"));
+        assert_eq!(
+            distinct.len(),
+            1 + dropped,
+            "{directive} {ranges_per_request}"
         );
     }
 }
