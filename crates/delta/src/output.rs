@@ -94,8 +94,11 @@ impl Prefix {
 /// buffer of its own when the prefix was a multiple of its block size.
 pub(crate) struct Output<'a> {
     target: &'a mut dyn Write,
+    /// Always of [`PIECE`] bytes, so that nothing is filled with zeros before it is filled with output.
     current: Vec<u8>,
-    full: SyncSender<Vec<u8>>,
+    /// How many of them are output.
+    used: usize,
+    full: SyncSender<(Vec<u8>, usize)>,
     empty: Receiver<Vec<u8>>,
     /// Bytes still to be dropped because the prefix has them.
     skip: u64,
@@ -138,15 +141,15 @@ impl Output<'_> {
         self.announce(length)?;
         let mut done = 0;
         while done < length {
-            let start = self.current.len();
+            let start = self.used;
             let piece = usize::try_from(length - done)
                 .map_or(PIECE, |rest| rest.min(PIECE))
                 .min(PIECE - start);
-            self.current.resize(start + piece, 0);
-            fill(&mut self.current[start..], done)?;
+            fill(&mut self.current[start..start + piece], done)?;
+            self.used += piece;
             done += piece as u64;
             self.made += piece as u64;
-            if self.current.len() == PIECE {
+            if self.used == PIECE {
                 self.write_out()?;
             }
         }
@@ -157,11 +160,12 @@ impl Output<'_> {
     pub(crate) fn append_slice(&mut self, mut bytes: &[u8]) -> Result<()> {
         self.announce(bytes.len() as u64)?;
         while !bytes.is_empty() {
-            let (piece, rest) = bytes.split_at(bytes.len().min(PIECE - self.current.len()));
-            self.current.extend_from_slice(piece);
+            let (piece, rest) = bytes.split_at(bytes.len().min(PIECE - self.used));
+            self.current[self.used..self.used + piece.len()].copy_from_slice(piece);
+            self.used += piece.len();
             self.made += piece.len() as u64;
             bytes = rest;
-            if self.current.len() == PIECE {
+            if self.used == PIECE {
                 self.write_out()?;
             }
         }
@@ -182,12 +186,13 @@ impl Output<'_> {
     fn write_out(&mut self) -> Result<()> {
         let hashed = "the hashing thread lives as long as the output";
         self.target
-            .write_all(&self.current)
+            .write_all(&self.current[..self.used])
             .map_err(Error::write("new image"))?;
-        let mut next = self.empty.recv().expect(hashed);
-        next.clear();
+        let next = self.empty.recv().expect(hashed);
         let full = std::mem::replace(&mut self.current, next);
-        self.full.send(full).expect(hashed);
+        self.full
+            .send((full, std::mem::take(&mut self.used)))
+            .expect(hashed);
         Ok(())
     }
 }
@@ -207,19 +212,19 @@ pub(crate) fn produce(
             found: prefix.length,
         });
     }
-    let (full, to_hash) = sync_channel::<Vec<u8>>(BUFFERS);
+    let (full, to_hash) = sync_channel::<(Vec<u8>, usize)>(BUFFERS);
     let (hashed, empty) = sync_channel(BUFFERS);
     for _ in 1..BUFFERS {
         hashed
-            .send(Vec::with_capacity(PIECE))
+            .send(vec![0; PIECE])
             .expect("the receiver is in this function");
     }
     let skip = prefix.length;
     let mut hasher = prefix.hasher;
     let digest = std::thread::scope(|scope| {
         let hashing = scope.spawn(move || {
-            for buffer in to_hash {
-                hasher.update(&buffer);
+            for (buffer, used) in to_hash {
+                hasher.update(&buffer[..used]);
                 // Nobody waits for the last ones.
                 let _ = hashed.send(buffer);
             }
@@ -227,7 +232,8 @@ pub(crate) fn produce(
         });
         let mut output = Output {
             target,
-            current: Vec::with_capacity(PIECE),
+            current: vec![0; PIECE],
+            used: 0,
             full,
             empty,
             skip,
