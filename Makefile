@@ -15,7 +15,7 @@ HOST := $(shell uname -m)-unknown-linux-gnu
 BIN := $(CARGO_TARGET_DIR)/release/bedstone
 INIT := $(CARGO_TARGET_DIR)/$(HOST)/init/bedstone-init
 
-.PHONY: help demo test test-all bench check build install-build install-demo install-test fuzz docs clean-demo
+.PHONY: help demo test test-all bench bench-delta check build install-build install-demo install-test fuzz docs clean-demo
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -31,6 +31,9 @@ test-all: install-test build ## Run all tests and the long ones: kernel from sou
 
 bench: install-test build ## Measure against mmdebstrap on the same packages, in the same run
 	@bench/run
+
+bench-delta: install-test ## Measure deltas against rdiff, zck and unzck on the same images, in the same run
+	@bench/delta
 
 check: install-build ## Formatting, lints, licences; what a reviewer runs first
 	cargo fmt --all --check

@@ -14,6 +14,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("bedstone-evidence", 1),
     ("bedstone-disk", 1),
     ("bedstone-deb", 1),
+    ("bedstone-delta", 1),
     ("bedstone-bundle", 2),
     ("bedstone-image", 3),
     ("bedstone-lab", 3),
