@@ -8,8 +8,9 @@ SHELL := /bin/bash
 
 CARGO_TARGET_DIR ?= $(CURDIR)/target
 export CARGO_TARGET_DIR
-# A toolchain under ~/.cargo comes before Debian's.
-export PATH := $(HOME)/.cargo/bin:$(PATH)
+# A toolchain under ~/.cargo comes before Debian's; pip puts programs into ~/.local/bin; Debian's users lack the sbin
+# directories, where fsck, sgdisk and veritysetup are.
+export PATH := $(HOME)/.cargo/bin:$(HOME)/.local/bin:$(PATH):/usr/sbin:/sbin
 
 HOST := $(shell uname -m)-unknown-linux-gnu
 BIN := $(CARGO_TARGET_DIR)/release/bedstone
