@@ -2,7 +2,7 @@
 
 mod standard;
 
-pub use standard::{Parts, Sizes, Slot, disk_guid, standard};
+pub use standard::{KERNEL_FILE_NAME, Parts, Sizes, Slot, disk_guid, standard};
 
 use std::path::PathBuf;
 

@@ -9,6 +9,7 @@
 //! - [`verity`]: dm-verity hash trees: made, checked, described on the kernel command line.
 //! - [`cpio`]: initramfs and `.swu` archives.
 //! - [`bgenv`]: EFI Boot Guard's environment and how it selects what to boot.
+//! - [`boot_partition`]: a slot's environment and kernel, changed on a device.
 //! - [`pe`]: PE32 and PE32+ images, their sections and certificate tables.
 //! - [`uki`]: unified kernel images in the section layout of systemd-stub.
 //! - [`authenticode`]: signatures of EFI programs, made and verified.
@@ -25,6 +26,7 @@ pub mod assemble;
 pub mod authenticode;
 pub mod bgenv;
 pub mod bmap;
+pub mod boot_partition;
 pub mod compress;
 pub mod content;
 pub mod cpio;

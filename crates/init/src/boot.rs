@@ -186,6 +186,22 @@ impl Start {
                 "the boot loader prefers slot {other}, which did not start"
             ));
         }
+        if running.source.is_firmware()
+            && let Some(boot) = &mut self.means.boot
+        {
+            match boot.allow_another_attempt() {
+                Ok(None) => {}
+                Ok(Some(0)) => self.console.info(format!(
+                    "slot {} is on trial for the last time",
+                    running.slot
+                )),
+                Ok(Some(left)) => self.console.info(format!(
+                    "slot {} is on trial: {left} more starts",
+                    running.slot
+                )),
+                Err(error) => self.warn(format!("attempts are not counted: {error}")),
+            }
+        }
         running
     }
 

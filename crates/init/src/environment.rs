@@ -2,8 +2,10 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::Path;
 
-use bedstone_disk::bgenv::{self, Environment, Loader, State};
-use bedstone_disk::fat::Volume;
+use bedstone_disk::bgenv::{self, Environment, State, Value};
+use bedstone_disk::boot_partition::{
+    self, ATTEMPTS, Medium, chooses_second, replace_environment, usable,
+};
 use bedstone_disk::storage::{ReadAt, WriteAt};
 
 /// The two boot partitions, opened while their device files can be reached.
@@ -26,12 +28,6 @@ pub(crate) enum Left {
     ForOther,
     /// The other slot would not start, so nothing was changed; the reason.
     Stay(String),
-}
-
-/// A medium that can be made to forget what it cached.
-pub(crate) trait Medium: ReadAt + WriteAt {
-    /// Brings what was written to the medium, and lets the next read come from there.
-    fn settle(&self) -> io::Result<()>;
 }
 
 impl Device {
@@ -58,7 +54,7 @@ impl WriteAt for Device {
 }
 
 impl Medium for Device {
-    fn settle(&self) -> io::Result<()> {
+    fn settle(&mut self) -> io::Result<()> {
         self.0.sync_all()?;
         bedstone_sys::block::drop_cache(&self.0)
     }
@@ -70,7 +66,8 @@ impl<S: Medium> BootPartitions<S> {
     ///
     /// A slot under test is not asked about: the boot loader's next choice is then another on purpose.
     pub(crate) fn other_is_preferred(&self) -> bool {
-        let (Ok(own), Ok(other)) = (read(&self.own), read(&self.other)) else {
+        let environment = boot_partition::environment;
+        let (Ok(own), Ok(other)) = (environment(&self.own), environment(&self.other)) else {
             return false;
         };
         let testing = Environment::from_bytes(&own).is_ok_and(|own| own.state == State::Testing);
@@ -89,7 +86,8 @@ impl<S: Medium> BootPartitions<S> {
             Ok(other) => other,
             Err(reason) => return Ok(Left::Stay(reason)),
         };
-        let mut own = read(&self.own)?;
+        let own = boot_partition::environment(&self.own);
+        let mut own = own.map_err(|error| error.to_string())?;
         // An invalid environment is passed over by the boot loader as it is.
         if bgenv::is_valid(&own) {
             bgenv::set_state(&mut own, State::Failed, 0).map_err(|error| error.to_string())?;
@@ -97,53 +95,35 @@ impl<S: Medium> BootPartitions<S> {
         if !chooses_second(&own, &other) {
             return Ok(Left::Stay("the boot loader would not choose it".to_owned()));
         }
-        write(&mut self.own, &own)?;
+        replace_environment(&mut self.own, &own).map_err(|error| error.to_string())?;
         Ok(Left::ForOther)
     }
-}
 
-/// Whether the boot loader chooses the second of two environments, in whichever order the firmware lists them.
-fn chooses_second(first: &[u8], second: &[u8]) -> bool {
-    let chosen = |one, two| bgenv::select(&[Some(one), Some(two)], Loader::Since0_20).boots;
-    chosen(first, second) == Some(1) && chosen(second, first) == Some(0)
-}
-
-/// The other slot's environment, if the slot can be started.
-fn usable(medium: &impl Medium) -> Result<Vec<u8>, String> {
-    let bytes = read(medium)?;
-    let environment = Environment::from_bytes(&bytes).map_err(|error| error.to_string())?;
-    if environment.in_progress {
-        return Err("an update of it was begun and not finished".to_owned());
+    /// Lets a slot under test be started once more, as long as its update allows: the boot loader has marked it so that
+    /// the next start would take it as failed, although it may only be the power that fails. Returns how many more starts
+    /// are left, or none when the slot is not under test.
+    pub(crate) fn allow_another_attempt(&mut self) -> Result<Option<u8>, String> {
+        let text = |error: bedstone_disk::Error| error.to_string();
+        let bytes = boot_partition::environment(&self.own).map_err(text)?;
+        let mut own = Environment::from_bytes(&bytes).map_err(text)?;
+        if own.state != State::Testing {
+            return Ok(None);
+        }
+        let left = match own.variables.get(ATTEMPTS).and_then(bgenv::Variable::value) {
+            Some(Value::U8(left)) => left,
+            _ => 0,
+        };
+        let Some(fewer) = left.checked_sub(1) else {
+            return Ok(Some(0));
+        };
+        own.state = State::Installed;
+        own.variables
+            .set(ATTEMPTS, &Value::U8(fewer))
+            .and_then(|()| own.to_bytes())
+            .and_then(|bytes| replace_environment(&mut self.own, &bytes))
+            .map_err(text)?;
+        Ok(Some(left))
     }
-    if environment.state == State::Failed || environment.revision == 0 {
-        return Err("it is marked as failed".to_owned());
-    }
-    // `C:LABEL:path` or a plain path.
-    let kernel = environment.kernel_file.rsplit(':').next();
-    let volume = Volume::open(medium).map_err(|error| error.to_string())?;
-    let kernel = volume.find(kernel.unwrap_or_default());
-    kernel.map_err(|error| error.to_string())?;
-    Ok(bytes)
-}
-
-fn read(medium: &impl Medium) -> Result<Vec<u8>, String> {
-    let volume = Volume::open(medium).map_err(|error| error.to_string())?;
-    let bytes = volume.read(bgenv::FILE_NAME, bgenv::SIZE as u64);
-    bytes.map_err(|error| error.to_string())
-}
-
-fn write(medium: &mut impl Medium, bytes: &[u8]) -> Result<(), String> {
-    let writes = Volume::open(medium)
-        .and_then(|volume| volume.replace(bgenv::FILE_NAME, bytes))
-        .map_err(|error| error.to_string())?;
-    for write in writes {
-        write.apply(medium).map_err(|error| error.to_string())?;
-    }
-    medium.settle().map_err(|error| error.to_string())?;
-    if read(medium)? != bytes {
-        return Err("the environment reads back differently".to_owned());
-    }
-    Ok(())
 }
 
 #[cfg(test)]

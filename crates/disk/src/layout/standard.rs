@@ -1,3 +1,4 @@
+use std::fmt;
 use std::path::PathBuf;
 
 use bedstone_store::Digest;
@@ -56,12 +57,31 @@ impl Slot {
         }
     }
 
+    /// Its name: `a` or `b`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::A => "a",
+            Self::B => "b",
+        }
+    }
+
+    /// The slot of this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|slot| slot.name() == name)
+    }
+
     /// The revision in the environment of a new disk: slot A is booted first.
     const fn first_revision(self) -> u32 {
         match self {
             Self::A => 2,
             Self::B => 1,
         }
+    }
+}
+
+impl fmt::Display for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
@@ -176,7 +196,7 @@ pub fn standard(parts: &Parts) -> Result<DiskPlan> {
 }
 
 /// The name of the kernel image on a boot partition.
-const KERNEL_FILE_NAME: &str = "linux.efi";
+pub const KERNEL_FILE_NAME: &str = "linux.efi";
 
 /// The identifier of the disk of a product, which the signed command line names.
 pub fn disk_guid(product: &Digest) -> Guid {

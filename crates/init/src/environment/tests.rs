@@ -1,5 +1,6 @@
 use std::io::Cursor;
 
+use bedstone_disk::bgenv::Loader;
 use bedstone_disk::fat::{self, Options, Tree};
 use proptest::prelude::*;
 
@@ -32,7 +33,7 @@ impl WriteAt for Memory {
 }
 
 impl Medium for Memory {
-    fn settle(&self) -> io::Result<()> {
+    fn settle(&mut self) -> io::Result<()> {
         Ok(())
     }
 }
@@ -79,7 +80,8 @@ fn partitions(own: &Environment, other: &Environment) -> BootPartitions<Memory> 
 
 /// Which of the two the boot loader starts.
 fn boots(partitions: &BootPartitions<Memory>) -> &'static str {
-    let environments = [&partitions.own, &partitions.other].map(|medium| read(medium).unwrap());
+    let environments = [&partitions.own, &partitions.other]
+        .map(|medium| boot_partition::environment(medium).unwrap());
     let decision = bgenv::select(
         &[Some(&environments[0]), Some(&environments[1])],
         Loader::Since0_20,
@@ -93,7 +95,8 @@ fn marks_the_slot_where_the_other_is_good() {
         let mut partitions = partitions(&environment(5, state), &environment(4, State::Ok));
         assert_eq!(partitions.leave(), Ok(Left::ForOther), "{state:?}");
         assert_eq!(boots(&partitions), "other");
-        let own = Environment::from_bytes(&read(&partitions.own).unwrap()).unwrap();
+        let own = Environment::from_bytes(&boot_partition::environment(&partitions.own).unwrap())
+            .unwrap();
         assert_eq!((own.state, own.revision), (State::Failed, 0));
         assert_eq!(own.kernel_file, "C:BOOT1:linux.efi");
         // Once more: nothing left to do, and nothing goes wrong.
@@ -185,6 +188,42 @@ fn a_power_cut_at_any_write_leaves_a_machine_that_starts() {
         }
     }
     panic!("more writes than the few sectors that change");
+}
+
+#[test]
+fn a_slot_on_trial_has_its_attempts() {
+    let mut own = environment(5, State::Installed);
+    own.variables.set(ATTEMPTS, &Value::U8(2)).unwrap();
+    let mut partitions = partitions(&own, &environment(4, State::Ok));
+    let mut starts = 0;
+    loop {
+        let environments = [&partitions.own, &partitions.other]
+            .map(|medium| boot_partition::environment(medium).unwrap());
+        let decision = bgenv::select(
+            &[Some(&environments[0]), Some(&environments[1])],
+            Loader::Since0_20,
+        );
+        for (volume, bytes) in decision.writes {
+            assert_eq!(volume, 0);
+            replace_environment(&mut partitions.own, &bytes).unwrap();
+        }
+        if decision.boots == Some(1) {
+            break;
+        }
+        // The power fails before the slot is confirmed.
+        starts += 1;
+        let left = partitions.allow_another_attempt().unwrap();
+        assert_eq!(left, Some(3 - starts));
+    }
+    assert_eq!(starts, 3);
+}
+
+#[test]
+fn a_confirmed_slot_is_not_on_trial() {
+    let mut partitions = partitions(&environment(5, State::Ok), &environment(4, State::Ok));
+    let before = partitions.own.bytes.clone();
+    assert_eq!(partitions.allow_another_attempt(), Ok(None));
+    assert!(partitions.own.bytes == before);
 }
 
 #[test]

@@ -1,0 +1,196 @@
+//! The commands.
+
+mod arguments;
+mod boot;
+mod machine;
+mod show;
+
+use std::ffi::OsString;
+use std::io::Read;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use bedstone_agent::config::{Config, image_version};
+use bedstone_agent::device::{BOOT_FILE, BlockFile, Boot, Device};
+use bedstone_agent::plan::Policy;
+use bedstone_agent::status::{self, Status};
+use bedstone_agent::transaction::{DIRECTORY, Records};
+use bedstone_agent::trial::{self, Confirmed};
+use bedstone_agent::{Error, Installation, Outcome, Repaired, Result, install, repair};
+use bedstone_disk::layout::Slot;
+use bedstone_store::{FileLock, Mode};
+
+use arguments::{Command, Install, Invocation};
+use show::Reply;
+
+/// Held while slots are changed.
+const LOCK: &str = "/run/bedstone/update.lock";
+
+/// Everything that a command may need.
+struct Context {
+    config: Config,
+    boot: Boot,
+    records: Records,
+    interrupt: Arc<AtomicBool>,
+    json: bool,
+}
+
+/// Runs a command line and returns the exit code of `docs/reference/agent.md`.
+pub(crate) fn run(words: impl Iterator<Item = OsString>) -> ExitCode {
+    let invocation = match arguments::parse(words) {
+        Ok(invocation) => invocation,
+        Err(arguments::Stop::Help(text)) => {
+            println!("{text}");
+            return ExitCode::SUCCESS;
+        }
+        Err(arguments::Stop::Wrong(reason)) => {
+            eprintln!("error: {reason}\n\n{}", arguments::USAGE);
+            return ExitCode::from(2);
+        }
+    };
+    let json = invocation.json;
+    match execute(invocation) {
+        Ok(reply) => {
+            println!(
+                "{}",
+                if json {
+                    reply.json().to_string()
+                } else {
+                    reply.text()
+                }
+            );
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            if json {
+                println!("{}", show::error_json(&error));
+            }
+            eprintln!("{}", show::error_text(&error));
+            ExitCode::from(show::exit_code(&error))
+        }
+    }
+}
+
+fn execute(invocation: Invocation) -> Result<Reply> {
+    let context = Context {
+        config: Config::read(&invocation.config)?,
+        boot: Boot::read(Path::new(BOOT_FILE))?,
+        records: Records::new(DIRECTORY),
+        interrupt: machine::interrupt()?,
+        json: invocation.json,
+    };
+    match invocation.command {
+        Command::Install(arguments) => context.install(&arguments),
+        Command::Status => context.status(),
+        Command::Confirm => context.confirm(),
+        Command::Rollback { reason } => context.rollback(&reason),
+        Command::Repair => context.repair(),
+        Command::Boot => boot::settle(&context),
+    }
+}
+
+impl Context {
+    /// Opens the slots, alone.
+    fn device(&self) -> Result<(Device<BlockFile>, FileLock)> {
+        let lock = FileLock::try_acquire(LOCK, Mode::Exclusive)?.ok_or(Error::Busy)?;
+        Ok((Device::open(&self.boot)?, lock))
+    }
+
+    fn install(&self, arguments: &Install) -> Result<Reply> {
+        let (mut device, _lock) = self.device()?;
+        let input: Box<dyn Read> = if arguments.bundle == "-" {
+            Box::new(std::io::stdin().lock())
+        } else {
+            machine::open(Path::new(&arguments.bundle))?
+        };
+        let key = arguments
+            .key
+            .as_deref()
+            .map(machine::decryption_key)
+            .transpose()?;
+        let trust = machine::trust(&self.config)?;
+        let policy = Policy {
+            hardware: self.config.hardware.clone(),
+            running_version: image_version()?,
+            minimum_version: machine::minimum_version()?,
+            allow_downgrade: arguments.allow_downgrade,
+            reinstall: arguments.reinstall,
+        };
+        let installation = Installation {
+            trust: &trust,
+            key: key.as_ref(),
+            policy: &policy,
+            attempts: self.config.attempts,
+            records: &self.records,
+            interrupt: &self.interrupt,
+        };
+        let mut display = show::Display::new(self.json);
+        let outcome = install(&mut device, input, &installation, &mut |progress| {
+            display.show(&progress);
+        });
+        display.end();
+        match outcome? {
+            Outcome::UpToDate(version) => Ok(Reply::UpToDate(version)),
+            Outcome::Installed { slot, version } => {
+                if arguments.reboot {
+                    machine::restart()?;
+                }
+                Ok(Reply::Installed { slot, version })
+            }
+        }
+    }
+
+    fn status(&self) -> Result<Reply> {
+        let device = Device::open_to_look(&self.boot)?;
+        Ok(Reply::Status(Box::new(Status {
+            version: 1,
+            running: device.running.to_string(),
+            image_version: image_version()?,
+            slots: Slot::ALL
+                .into_iter()
+                .map(|slot| status::slot(&device, slot))
+                .collect(),
+            transaction: self.records.read()?,
+            last_failure: self.boot.last_failure.clone(),
+        })))
+    }
+
+    fn confirm(&self) -> Result<Reply> {
+        let (mut device, _lock) = self.device()?;
+        let confirmed = trial::confirm(&mut device)?;
+        if confirmed == Confirmed::Now {
+            boot::record_confirmed(&self.records, device.running)?;
+        }
+        Ok(Reply::Confirmed(device.running, confirmed))
+    }
+
+    fn rollback(&self, reason: &str) -> Result<Reply> {
+        let (mut device, _lock) = self.device()?;
+        let from = device.running;
+        boot::record_failed(&self.records, from, reason)?;
+        trial::give_up(&mut device)?;
+        machine::restart()?;
+        Ok(Reply::RolledBack {
+            from,
+            to: from.other(),
+        })
+    }
+
+    fn repair(&self) -> Result<Reply> {
+        let (mut device, _lock) = self.device()?;
+        let mut display = show::Display::new(self.json);
+        let repaired = repair(
+            &mut device,
+            &self.records,
+            &self.interrupt,
+            &mut |done, whole| display.bytes("repairing", done, Some(whole)),
+        );
+        display.end();
+        Ok(match repaired? {
+            Repaired::NotNeeded(slot) => Reply::NotDamaged(slot),
+            Repaired::Written(slot, reason) => Reply::Repaired { slot, reason },
+        })
+    }
+}

@@ -1,0 +1,106 @@
+//! What happens at every start: the last update's fate is told, and a slot on trial is tried.
+
+use bedstone_agent::transaction::{Records, State, Transaction};
+use bedstone_agent::trial::{self, Confirmed};
+use bedstone_agent::{Error, Result, health};
+use bedstone_disk::layout::Slot;
+
+use super::show::Reply;
+use super::{Context, machine};
+
+/// Why an update that left nothing behind is believed to have failed.
+const UNKNOWN: &str = "it was reset before it could tell why: a power cut, a hang that the watchdog ended, or a kernel that stopped";
+
+/// Tells what became of the last update; when the running slot is on trial, waits for it to prove itself and confirms it, or
+/// leaves it.
+pub(super) fn settle(context: &Context) -> Result<Reply> {
+    let (mut device, lock) = context.device()?;
+    let running = device.running;
+    if !trial::is_on_trial(&device)? {
+        return fallen_back(context, running);
+    }
+    if let Some(last) = of_slot(&context.records, running)? {
+        context.records.write(&last.become_state(State::Testing))?;
+    }
+    // Probing takes minutes, in which others may want to look.
+    drop(lock);
+    let probed = health::wait(&context.config.health, &context.interrupt);
+    if context.interrupt.load(std::sync::atomic::Ordering::Relaxed) {
+        return Err(Error::Interrupted);
+    }
+    match probed {
+        Ok(()) => {
+            let confirmed = trial::confirm(&mut device)?;
+            if confirmed == Confirmed::Now {
+                record_confirmed(&context.records, running)?;
+            }
+            Ok(Reply::Confirmed(running, confirmed))
+        }
+        Err(failures) => {
+            let reason = format!(
+                "not healthy after {} s: {}",
+                context.config.health.deadline,
+                failures.join("; ")
+            );
+            record_failed(&context.records, running, &reason)?;
+            trial::give_up(&mut device)?;
+            machine::restart()?;
+            Ok(Reply::RolledBack {
+                from: running,
+                to: running.other(),
+            })
+        }
+    }
+}
+
+/// The last update went to the other slot and was to run now: it failed.
+fn fallen_back(context: &Context, running: Slot) -> Result<Reply> {
+    let Some(last) = context.records.read()? else {
+        return Ok(Reply::Nothing);
+    };
+    let elsewhere = Slot::parse(&last.slot) != Some(running);
+    match last.state {
+        State::Installed | State::Testing if elsewhere => {
+            let reason = context
+                .boot
+                .last_failure
+                .clone()
+                .unwrap_or_else(|| UNKNOWN.to_owned());
+            let failed = last.failed(reason);
+            context.records.write(&failed)?;
+            Ok(Reply::FellBack(failed))
+        }
+        State::Failed if elsewhere => Ok(Reply::FellBack(last)),
+        State::Testing => {
+            // It was confirmed by hand, or the record was cut off.
+            record_confirmed(&context.records, running)?;
+            Ok(Reply::Confirmed(running, Confirmed::Already))
+        }
+        _ => Ok(Reply::Nothing),
+    }
+}
+
+/// The last transaction, if it is about this slot.
+fn of_slot(records: &Records, slot: Slot) -> Result<Option<Transaction>> {
+    Ok(records
+        .read()?
+        .filter(|last| Slot::parse(&last.slot) == Some(slot)))
+}
+
+pub(super) fn record_confirmed(records: &Records, slot: Slot) -> Result<()> {
+    match of_slot(records, slot)? {
+        Some(last) => records.write(&last.become_state(State::Confirmed)),
+        None => Ok(()),
+    }
+}
+
+/// Keeps why a slot is left, with the end of its journal.
+pub(super) fn record_failed(records: &Records, slot: Slot, reason: &str) -> Result<()> {
+    match of_slot(records, slot)? {
+        Some(last) => records.write(&Transaction {
+            journal: machine::journal(),
+            ..last.failed(reason)
+        }),
+        None => Ok(()),
+    }
+}
