@@ -3,11 +3,12 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use bedstone_tests::program::files;
+use rustix::process::{Pid, Signal};
 use serde_json::Value;
 
 use crate::refusals::said;
@@ -50,11 +51,7 @@ fn interrupt_compilation(site: &Site) -> Vec<String> {
         assert!(Instant::now() < deadline, "nothing is compiled");
         thread::sleep(Duration::from_millis(200));
     }
-    let status = Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status()
-        .unwrap();
-    assert!(status.success());
+    rustix::process::kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     let mut rest = String::new();
     reader.read_to_string(&mut rest).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130), "{rest}");

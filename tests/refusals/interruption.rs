@@ -10,17 +10,15 @@ use std::thread;
 
 use bedstone_tests::program::{Outcome, Workshop, downloads, files};
 use bedstone_tests::repository::Repository;
+use rustix::process::{Pid, Signal};
 use serde_json::Value;
 
 const INTERRUPTED: i32 = 130;
 
 /// Sends what Ctrl-C sends.
 fn interrupt(child: &Child) {
-    let status = Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status()
-        .expect("start kill");
-    assert!(status.success());
+    let pid = Pid::from_child(child);
+    rustix::process::kill_process(pid, Signal::INT).expect("the program still runs");
 }
 
 /// Serves the files below `root`; says on `asked` when a file whose path has `slow` in it is wanted, sends half of it, and the

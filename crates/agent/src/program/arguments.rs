@@ -28,6 +28,8 @@ Options:
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 refused (`code` of --json says why), 130 interrupted.";
 
+const COMMANDS: [&str; 6] = ["install", "status", "confirm", "rollback", "repair", "boot"];
+
 /// A command line, understood.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Invocation {
@@ -123,7 +125,8 @@ pub(crate) fn parse(words: impl Iterator<Item = OsString>) -> Result<Invocation,
             option if option.starts_with('-') && option != "-" => {
                 return Err(wrong(format!("`{option}` is no option")));
             }
-            _ if command.is_none() => command = Some(word),
+            _ if command.is_none() && COMMANDS.contains(&&*word) => command = Some(word),
+            _ if command.is_none() => return Err(wrong(format!("`{word}` is no command"))),
             _ if command.as_deref() == Some("install") && bundle.is_none() => bundle = Some(word),
             _ => return Err(wrong(format!("`{word}` is one argument too many"))),
         }
@@ -150,8 +153,7 @@ pub(crate) fn parse(words: impl Iterator<Item = OsString>) -> Result<Invocation,
             reason: reason.unwrap_or_else(|| "rolled back by hand".to_owned()),
         },
         "repair" => Command::Repair,
-        "boot" => Command::Boot,
-        other => return Err(wrong(format!("`{other}` is no command"))),
+        _ => Command::Boot,
     };
     Ok(Invocation {
         json,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use bedstone_image::rootfs::cache::CacheDirs;
+use bedstone_sys::namespace::user_command;
 
 use crate::archive::Set;
 use crate::building::{CALM, configure, finish};
@@ -27,13 +28,21 @@ rm -rf mmdebstrap Release
 dpkg-scanpackages -m debs /dev/null > Packages 2> /dev/null
 apt-ftparchive -o APT::FTPArchive::Release::Codename=$suite -o APT::FTPArchive::Release::Suite=$suite release . > Release.new
 mv Release.new Release
-SOURCE_DATE_EPOCH=1750000000 INITRD=No mmdebstrap -q --variant=minbase --include="apt $names" $suite $PWD/mmdebstrap \
+SOURCE_DATE_EPOCH=1750000000 INITRD=No mmdebstrap -q --variant=minbase --include="apt $names" $suite $PWD/mmdebstrap.tar \
     "deb [trusted=yes] copy://$PWD ./"
-touch mmdebstrap-complete
 "#;
-    let output = Command::new("/bin/sh")
+    // Its tree, unpacked as an ordinary user, would have that user's numbers; device nodes are the kernel's alone.
+    let unpack = "set -eu; mkdir mmdebstrap; tar -C mmdebstrap --numeric-owner --xattrs --xattrs-include='*' --exclude='./dev/*' \
+        -xpf mmdebstrap.tar; rm mmdebstrap.tar; touch mmdebstrap-complete";
+    run(set, &directory, Command::new("/bin/sh"), script);
+    run(set, &directory, user_command("/bin/sh").unwrap(), unpack);
+    tree
+}
+
+fn run(set: &Set, directory: &Path, mut shell: Command, script: &str) {
+    let output = shell
         .args(["-c", script])
-        .current_dir(&directory)
+        .current_dir(directory)
         .env("suite", set.suite)
         .env("names", set.names.join(" "))
         .output()
@@ -43,7 +52,6 @@ touch mmdebstrap-complete
         "mmdebstrap failed; needed are `apt-get install mmdebstrap apt-utils dpkg-dev uidmap`\n{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    tree
 }
 
 /// Our tree must be what mmdebstrap makes, but for what is explained.
