@@ -12,9 +12,7 @@ export CARGO_TARGET_DIR
 # directories, where fsck, sgdisk and veritysetup are.
 export PATH := $(HOME)/.cargo/bin:$(HOME)/.local/bin:$(PATH):/usr/sbin:/sbin
 
-HOST := $(shell uname -m)-unknown-linux-gnu
 BIN := $(CARGO_TARGET_DIR)/release/bedstone
-INIT := $(CARGO_TARGET_DIR)/$(HOST)/init/bedstone-init
 
 .PHONY: help demo test test-all bench bench-delta check build install-build install-demo install-test fuzz docs clean-demo
 
@@ -41,10 +39,10 @@ check: install-build ## Formatting, lints, licences; what a reviewer runs first
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	@if cargo deny --version >/dev/null 2>&1; then cargo deny --offline check bans licenses sources; else echo "cargo-deny is not installed: licences not checked (cargo install cargo-deny)"; fi
 
-build: install-build ## Compile bedstone and the initramfs program
+build: install-build ## Compile bedstone and the programs for the device
 	@echo "== Compiling bedstone (first time: some minutes)"
 	@cargo build --release --locked -p bedstone-cli
-	@scripts/build-init
+	@scripts/build-device
 
 fuzz: install-build ## Run each fuzz target for FUZZ_SECONDS (default 60)
 	@scripts/fuzz

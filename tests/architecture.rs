@@ -118,7 +118,7 @@ fn the_device_carries_nothing_of_builder_or_server() {
     let metadata = metadata();
     let edges = edges(&metadata);
     let mut reached = BTreeSet::new();
-    let mut open = vec!["bedstone-init".to_owned(), "bedstone-bundle".to_owned()];
+    let mut open = vec!["bedstone-init".to_owned(), "bedstone-agent".to_owned()];
     while let Some(name) = open.pop() {
         if reached.insert(name.clone()) {
             open.extend(edges.get(&name).into_iter().flatten().cloned());

@@ -62,8 +62,8 @@ impl Image {
         for file in files(&examples()) {
             inputs.extend(fs::read(examples().join(file)).unwrap());
         }
-        for file in [&program, &program.with_file_name("bedstone-init")] {
-            inputs.extend(fs::read(file).unwrap());
+        for name in ["bedstone", "bedstone-init", "bedstone-agent"] {
+            inputs.extend(fs::read(program.with_file_name(name)).unwrap());
         }
         let key = Digest::of(&inputs).to_string();
         let output = images.join(name);
@@ -79,6 +79,7 @@ impl Image {
             let run = |words: &[&OsStr]| {
                 let output = Command::new(&program)
                     .env_remove("BEDSTONE_INIT")
+                    .env_remove("BEDSTONE_AGENT")
                     .env("BEDSTONE_STORE", downloads().join("store"))
                     .env("BEDSTONE_CACHE", kept("test-cache"))
                     .arg("--quiet")
@@ -104,6 +105,22 @@ impl Image {
             record: ImageRecord::read(&output).unwrap(),
             directory: output,
         }
+    }
+
+    /// The bundle of this image, signed by the development key of its tests.
+    pub fn bundle(&self) -> PathBuf {
+        let path = self.directory.join("bundle.swu");
+        let output = Command::new(program())
+            .args(["--quiet", "bundle", "create"])
+            .arg(&self.directory)
+            .arg("--keys")
+            .arg(kept("test-keys"))
+            .arg("--output")
+            .arg(&path)
+            .output()
+            .unwrap();
+        Outcome::of(&output).succeeds();
+        path
     }
 
     /// An image that was built into `directory`.

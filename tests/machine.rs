@@ -96,15 +96,20 @@ impl Booted {
 impl Guest {
     /// Prepares a machine with a copy of the image's disk, and with firmware that trusts the image's keys only.
     pub fn new(image: &Image) -> Self {
-        Self::prepare(image, None)
+        Self::prepare(image, None, &[])
+    }
+
+    /// The same with these files as further disks, `/dev/vdb` and on, of which writes are forgotten.
+    pub fn with_disks(image: &Image, disks: &[&Path]) -> Self {
+        Self::prepare(image, None, disks)
     }
 
     /// The same with a TPM whose state is kept in a directory.
     pub fn with_tpm(image: &Image, state: &Path) -> Self {
-        Self::prepare(image, Some(state))
+        Self::prepare(image, Some(state), &[])
     }
 
-    fn prepare(image: &Image, tpm: Option<&Path>) -> Self {
+    fn prepare(image: &Image, tpm: Option<&Path>, more: &[&Path]) -> Self {
         // Beside the images: the copy is sparse, but too large for a /tmp in memory.
         let files = TempDir::new_in(kept("test-images")).unwrap();
         let disk = files.path().join("disk.img");
@@ -144,7 +149,13 @@ impl Guest {
             variables: writable(&variables),
         };
         let config = QemuConfig {
-            disks: vec![writable(&disk)],
+            disks: std::iter::once(writable(&disk))
+                .chain(more.iter().map(|path| Drive {
+                    path: path.to_path_buf(),
+                    format: Format::Raw,
+                    access: Access::Discard,
+                }))
+                .collect(),
             tpm: tpm.map(|state| Tpm {
                 state: state.to_path_buf(),
                 keep: true,
@@ -219,6 +230,18 @@ impl Guest {
         let output = self.qemu.console().unwrap().run(command, COMMAND).unwrap();
         assert_eq!(output.status, 0, "`{command}`: {}", output.text());
         output.text()
+    }
+
+    /// Runs a command as root that must succeed; its output.
+    pub fn run_as_root(&mut self, command: &str) -> String {
+        self.run(&format!("echo bedstone-Dev-1 | sudo -S -p '' {command}"))
+    }
+
+    /// Runs a command as root and returns its status with its output.
+    pub fn try_as_root(&mut self, command: &str) -> (i32, String) {
+        let command = format!("echo bedstone-Dev-1 | sudo -S -p '' {command}");
+        let output = self.qemu.console().unwrap().run(&command, COMMAND).unwrap();
+        (output.status, output.text())
     }
 
     /// Runs a command that may fail or be cut off by a restart.

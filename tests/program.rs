@@ -13,7 +13,7 @@ pub fn program() -> PathBuf {
         Some(path) => PathBuf::from(path),
         None => target_directory().join("bedstone"),
     };
-    for name in ["bedstone", "bedstone-init"] {
+    for name in ["bedstone", "bedstone-init", "bedstone-agent"] {
         let file = path.with_file_name(name);
         assert!(
             file.is_file(),
@@ -128,6 +128,7 @@ impl Workshop {
         command
             .current_dir(self.directory.path())
             .env_remove("BEDSTONE_INIT")
+            .env_remove("BEDSTONE_AGENT")
             .env("HOME", self.directory.path())
             .env("XDG_DATA_HOME", self.path("data"))
             .env("BEDSTONE_STORE", self.path("store"))

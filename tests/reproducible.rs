@@ -90,6 +90,7 @@ impl Builder {
             .env("BEDSTONE_STORE", &self.store)
             .env("BEDSTONE_CACHE", self.directory.join("cache"))
             .env_remove("BEDSTONE_INIT")
+            .env_remove("BEDSTONE_AGENT")
             .env_remove("SOURCE_DATE_EPOCH")
             .output()
             .expect("start the program");
@@ -215,7 +216,7 @@ fn is_reproducible(test: &str, layer: &str) {
     );
     fs::create_dir(first.directory.join("bin")).expect("make a directory");
     fs::create_dir_all(&second.directory).expect("make a directory");
-    for name in ["bedstone", "bedstone-init"] {
+    for name in ["bedstone", "bedstone-init", "bedstone-agent"] {
         let target = first.directory.join("bin").join(name);
         copy(&program().with_file_name(name), &target);
     }

@@ -50,6 +50,7 @@ impl Site {
         command
             .current_dir(&self.directory)
             .env_remove("BEDSTONE_INIT")
+            .env_remove("BEDSTONE_AGENT")
             .env("BEDSTONE_STORE", downloads().join("store"))
             .env("BEDSTONE_CACHE", self.path("cache"))
             .args(words);

@@ -306,8 +306,13 @@ pub(crate) struct BundleCreateArgs {
     pub(crate) image: PathBuf,
 
     /// Private key, RSA of 3072 bits or more or ECDSA P-256: a file of PKCS #8 in PEM or DER, or pkcs11:token=NAME;object=NAME
-    #[arg(long, value_name = "FILE|URI", value_hint = ValueHint::FilePath)]
-    pub(crate) key: String,
+    /// [default: the development key, for an image that development keys signed]
+    #[arg(long, value_name = "FILE|URI", requires = "certificate", value_hint = ValueHint::FilePath)]
+    pub(crate) key: Option<String>,
+
+    /// Directory of the development keys
+    #[arg(long, value_name = "DIR", conflicts_with = "key", value_hint = ValueHint::DirPath)]
+    pub(crate) keys: Option<PathBuf>,
 
     /// Library of the token that holds the key
     #[arg(long, value_name = "FILE", requires = "pin_file", value_hint = ValueHint::FilePath)]
@@ -318,11 +323,11 @@ pub(crate) struct BundleCreateArgs {
     pub(crate) pin_file: Option<PathBuf>,
 
     /// Certificate of the key, PEM or DER; devices trust it or the authority that issued it
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub(crate) certificate: PathBuf,
+    #[arg(long, value_name = "FILE", requires = "key", value_hint = ValueHint::FilePath)]
+    pub(crate) certificate: Option<PathBuf>,
 
-    /// Hardware revision that the bundle is for, as in the device's /etc/hwrevision; may be given several times
-    #[arg(long, value_name = "REVISION", required = true)]
+    /// Hardware that the bundle is for, as the device calls itself; may be given several times [default: the image's own]
+    #[arg(long, value_name = "REVISION")]
     pub(crate) hardware: Vec<String>,
 
     /// Where the bundle goes [default: DIR/PRODUCT-VERSION.swu]

@@ -17,6 +17,8 @@ pub(crate) mod environment {
     pub(crate) const MIRROR: &str = "BEDSTONE_MIRROR";
     /// Program that becomes `/init` of the initramfs, instead of the one installed beside `bedstone`.
     pub(crate) const INIT: &str = "BEDSTONE_INIT";
+    /// Program that takes updates on the device.
+    pub(crate) const AGENT: &str = "BEDSTONE_AGENT";
 }
 
 /// What a command is run with.

@@ -5,6 +5,7 @@
 //! DIR/README                          says what these are
 //! DIR/development-{pk,kek,db}.key.pem   RSA private keys of Secure Boot, PKCS #8
 //! DIR/development-{pk,kek,db}.cert.pem  their self-signed certificates
+//! DIR/development-update.{key,cert}.pem  RSA private key that signs update bundles, and its certificate
 //! DIR/development-evidence.key.pem      Ed25519 private key that signs evidence, PKCS #8
 //! DIR/development-evidence.pub.pem      its public key
 //! DIR/.lock                             held while keys are made
@@ -31,6 +32,7 @@ mod openssl;
 #[cfg(test)]
 mod tests;
 
+use certificate::Purpose;
 pub use openssl::{Openssl, RsaGenerator};
 
 /// The common name of every development certificate.
@@ -45,9 +47,9 @@ Make product keys in a key ceremony, keep them in a hardware token, and name the
 Deleting this directory is safe: new keys are made, and what the old ones signed is no longer trusted.
 ";
 
-/// A key of Secure Boot with its certificate.
+/// A key with its certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SecureBootKey {
+pub struct CertifiedKey {
     /// The file with the private key, PKCS #8 in PEM.
     pub key_path: PathBuf,
     /// The file with the certificate, PEM.
@@ -60,18 +62,20 @@ pub struct SecureBootKey {
 #[derive(Debug)]
 pub struct DevKeys {
     /// Platform key.
-    pub pk: SecureBootKey,
+    pub pk: CertifiedKey,
     /// Key exchange key.
-    pub kek: SecureBootKey,
+    pub kek: CertifiedKey,
     /// The key that signs what boots.
-    pub db: SecureBootKey,
+    pub db: CertifiedKey,
+    /// The key that signs update bundles.
+    pub update: CertifiedKey,
     /// The key that signs evidence.
     pub evidence: FileKey,
     /// Whether any key was made by this call; worth telling the user.
     pub created: bool,
 }
 
-impl SecureBootKey {
+impl CertifiedKey {
     /// Reads the private key, PEM.
     pub fn private_key(&self) -> Result<Vec<u8>> {
         fs::read(&self.key_path).map_err(io("read", &self.key_path))
@@ -96,26 +100,27 @@ impl DevKeys {
         let _lock = FileLock::acquire(directory.join(".lock"), Mode::Exclusive)?;
         write_missing(&directory.join("README"), README.as_bytes())?;
         let mut created = false;
-        let mut secure_boot = |name: &str, unit: &str| -> Result<SecureBootKey> {
+        let mut certified = |name: &str, unit: &str, purpose| -> Result<CertifiedKey> {
             let (key, new) = load(directory, name, || {
                 encode_pem("PRIVATE KEY", &rsa.generate_pkcs8(RSA_BITS)?)
             })?;
             created |= new;
             let private = decode_pem("PRIVATE KEY", &key)?;
-            let certificate = certificate::self_signed(&private, COMMON_NAME, unit)?;
+            let certificate = certificate::self_signed(&private, COMMON_NAME, unit, purpose)?;
             let certificate_path = file(directory, name, "cert");
             let pem = encode_pem("CERTIFICATE", &certificate)?;
             write_missing(&certificate_path, pem.as_bytes())?;
-            Ok(SecureBootKey {
+            Ok(CertifiedKey {
                 key_path: file(directory, name, "key"),
                 certificate_path,
                 certificate,
             })
         };
-        let (pk, kek, db) = (
-            secure_boot("pk", "Secure Boot PK")?,
-            secure_boot("kek", "Secure Boot KEK")?,
-            secure_boot("db", "Secure Boot db")?,
+        let (pk, kek, db, update) = (
+            certified("pk", "Secure Boot PK", Purpose::Authority)?,
+            certified("kek", "Secure Boot KEK", Purpose::Authority)?,
+            certified("db", "Secure Boot db", Purpose::Authority)?,
+            certified("update", "Update bundles", Purpose::Signing)?,
         );
         let (key, new) = load(directory, "evidence", || FileKey::generate_pem(random))?;
         created |= new;
@@ -126,6 +131,7 @@ impl DevKeys {
             pk,
             kek,
             db,
+            update,
             evidence,
             created,
         })

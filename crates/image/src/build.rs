@@ -11,6 +11,7 @@ mod kernel;
 mod output;
 mod root;
 mod steps;
+mod update;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -49,6 +50,8 @@ pub struct Keys {
     pub boot: RsaKey,
     /// Certificates (DER) for the firmware's `PK`, `KEK` and `db`.
     pub certificates: Certificates,
+    /// Certificates whose bundles the image takes, PEM.
+    pub update: Vec<u8>,
     /// Signs the provenance.
     pub evidence: FileKey,
     /// Whether a development key signs the boot chain.
@@ -92,6 +95,8 @@ pub struct Build<'a> {
     pub keys: &'a Keys,
     /// The static program that becomes `/init` of the initramfs.
     pub init: &'a [u8],
+    /// The static program that takes updates on the device.
+    pub agent: &'a [u8],
     /// Threads and processes at a time.
     pub jobs: NonZeroUsize,
     /// Further forms of the disk image.
@@ -157,7 +162,7 @@ fn make(build: &Build<'_>, cache: &CacheDirs, mut output: Output<'_>) -> Result<
     steps.append(configuring);
     output.write("kernel-check", "kernel-check.json", &kernel.report_json()?)?;
     output.write("kernel-config", "kernel.config", &kernel.config)?;
-    let tree = root::finish(build, &configured, &kernel, cache, &mut steps)?;
+    let tree = root::finish(build, &manifest, &configured, &kernel, cache, &mut steps)?;
     let mut checking = Steps::new(build.reporter, build.interrupt);
     let (made, checked) = std::thread::scope(|scope| {
         // dpkg reads the tree while it is written and the disk is assembled; nothing counts before it has agreed.
@@ -331,6 +336,7 @@ fn images<'a>(
             development: build.keys.development,
             certificate: Digest::of(&build.keys.certificates.db),
         },
+        hardware: manifest.update.agent.then(|| update::hardware(manifest)),
         steps: Vec::new(),
     };
     Ok((record, lock))

@@ -69,6 +69,7 @@ impl Product {
             ("debian", "sources"),
             ("secure-boot", "key"),
             ("secure-boot", "certificate"),
+            ("update", "certificates"),
         ] {
             place(&mut manifest, section, key);
         }

@@ -48,6 +48,9 @@ pub struct ImageRecord {
     pub kernel: Kernel,
     /// The keys that signed.
     pub signing: Signing,
+    /// What the device is, as bundles for it say in `hardware-compatibility`; none when it takes no updates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hardware: Option<String>,
     /// What was done, in order, with times; the only part that differs between two builds of one lock.
     pub steps: Vec<Step>,
 }

@@ -27,6 +27,8 @@ const IMAGE_VAR: &str = "/image-var";
 /// Places on the data partition.
 const ETC_LAYER: &str = "lib/bedstone/etc-overlay";
 const HOME: &str = "home";
+/// There as long as the running slot has to prove itself.
+const TRIAL: &str = "/run/bedstone/trial";
 const FAILURES: &str = "lib/bedstone/failures.jsonl";
 /// Takes the place of the `/etc` layer on the data partition when that cannot be used.
 const VOLATILE_ETC: &str = "/run/bedstone/etc-overlay";
@@ -40,6 +42,7 @@ pub(crate) fn main(arguments: impl Iterator<Item = OsString>) {
         console: Console::open(),
         means: Means::default(),
         warnings: Vec::new(),
+        on_trial: false,
         times: Vec::new(),
     };
     if let Err(error) = mounted.and_then(|()| start.run(arguments)) {
@@ -52,6 +55,8 @@ struct Start {
     console: Console,
     means: Means,
     warnings: Vec<String>,
+    /// Whether the slot has still to prove itself.
+    on_trial: bool,
     times: Vec<(&'static str, Duration)>,
 }
 
@@ -106,6 +111,7 @@ impl Start {
         let status = Status {
             running,
             parameters: &parameters,
+            disk: &disk,
             root_device: &partition.path,
             data: &data,
             warnings: &self.warnings,
@@ -114,6 +120,13 @@ impl Start {
         };
         if let Err(error) = status.write() {
             self.console.warn(error.to_string());
+        }
+        if self.on_trial {
+            // Tells the system that nobody has confirmed it yet, also where its agent does not come up.
+            let marked = bedstone_store::atomic::write(TRIAL, b"");
+            if let Err(error) = marked {
+                self.console.warn(error.to_string());
+            }
         }
         let short = &hash[..12];
         self.console.info(format!(
@@ -189,14 +202,16 @@ impl Start {
         if running.source.is_firmware()
             && let Some(boot) = &mut self.means.boot
         {
-            match boot.allow_another_attempt() {
+            let attempts = boot.allow_another_attempt();
+            self.on_trial = !matches!(attempts, Ok(None));
+            match attempts {
                 Ok(None) => {}
                 Ok(Some(0)) => self.console.info(format!(
                     "slot {} is on trial for the last time",
                     running.slot
                 )),
                 Ok(Some(left)) => self.console.info(format!(
-                    "slot {} is on trial: {left} more starts",
+                    "slot {} is on trial, {left} more starts after this one",
                     running.slot
                 )),
                 Err(error) => self.warn(format!("attempts are not counted: {error}")),

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::data::{self, Data};
+use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::parameters::Parameters;
 use crate::slot::Running;
@@ -16,6 +17,7 @@ const FILE: &str = "/run/bedstone/boot.json";
 pub(crate) struct Status<'a> {
     pub(crate) running: Running,
     pub(crate) parameters: &'a Parameters,
+    pub(crate) disk: &'a Disk,
     pub(crate) root_device: &'a Path,
     pub(crate) data: &'a Data,
     /// What did not go as it should, each a sentence.
@@ -58,6 +60,8 @@ impl Status<'_> {
                 ]),
             ),
             ("data", data_json(self.data)),
+            ("disk", text(&self.disk.table.disk)),
+            ("partitions", self.partitions()),
             (
                 "warnings",
                 Json::List(self.warnings.iter().map(|text| Json::Text(text)).collect()),
@@ -68,6 +72,21 @@ impl Status<'_> {
             ),
             ("milliseconds", Json::Object(times.collect())),
         ])
+    }
+}
+
+impl Status<'_> {
+    /// The disk's partitions, as the kernel knows them.
+    fn partitions(&self) -> Json<'_> {
+        let partitions = self.disk.table.partitions.iter().filter_map(|partition| {
+            let device = &self.disk.partition(&partition.name).ok()?.path;
+            Some(Json::Object(vec![
+                ("name", Json::Text(&partition.name)),
+                ("guid", Json::Owned(partition.guid.to_string())),
+                ("device", Json::Owned(device.display().to_string())),
+            ]))
+        });
+        Json::List(partitions.collect())
     }
 }
 

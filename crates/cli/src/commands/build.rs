@@ -2,6 +2,7 @@ use std::fmt::Write as _;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
+use bedstone_bundle::signature::{Clock, Trust};
 use bedstone_deb::fetch::WantedFile;
 use bedstone_deb::lock::Lock;
 use bedstone_disk::authenticode::RsaKey;
@@ -23,6 +24,8 @@ use crate::failure::{Failure, Kind, Result};
 
 /// The program that becomes PID 1 of the initramfs.
 const INIT_NAME: &str = "bedstone-init";
+/// The program that takes updates on the device.
+const AGENT_NAME: &str = "bedstone-agent";
 
 pub(crate) fn run(arguments: &BuildArgs, context: &Context) -> Result<()> {
     let product = product::load(&arguments.layers)?;
@@ -38,20 +41,12 @@ pub(crate) fn run(arguments: &BuildArgs, context: &Context) -> Result<()> {
     }
     let locked = lock::read(&lock_path)?;
     lock::fits(&product, &locked, &lock_path)?;
-    let init_path = init_program()?;
-    let init = read(&init_path)?;
-    if !is_static(&init) {
-        return Err(Failure::new(
-            Kind::Input,
-            format!(
-                "`{}` is no statically linked program, and would not start in an initramfs",
-                init_path.display()
-            ),
-        )
-        .hint(
-            "`cargo build` puts a dynamically linked one there; `make build` makes the right one",
-        ));
-    }
+    let init = program(INIT_NAME, environment::INIT)?;
+    let agent = if manifest.update.agent {
+        program(AGENT_NAME, environment::AGENT)?
+    } else {
+        Vec::new()
+    };
     let keys = keys(arguments, manifest, context)?;
     fetch(&product, &locked, &store, context)?;
 
@@ -76,6 +71,7 @@ pub(crate) fn run(arguments: &BuildArgs, context: &Context) -> Result<()> {
         output: &output,
         keys: &keys,
         init: &init,
+        agent: &agent,
         jobs: NonZeroUsize::new(context.jobs).unwrap_or(NonZeroUsize::MIN),
         forms: Forms {
             zstd: arguments.also.contains(&ImageForm::Zstd),
@@ -176,6 +172,27 @@ fn keys(arguments: &BuildArgs, manifest: &Manifest, context: &Context) -> Result
     let refuse = |error: bedstone_disk::Error| {
         Failure::caused_by(Kind::Input, error).context("cannot use the Secure Boot key")
     };
+    let mut update = Vec::new();
+    for path in &manifest.update.certificates {
+        let bytes = read(Path::new(&**path))?;
+        if !bytes.trim_ascii_start().starts_with(b"-----BEGIN ") {
+            return Err(Failure::new(
+                Kind::Input,
+                format!("`{}`, a certificate of [update], is not PEM", &**path),
+            ));
+        }
+        Trust::new(&bytes, Clock::Unknown).map_err(|error| {
+            Failure::caused_by(Kind::Input, error).context(format!(
+                "cannot use `{}`, a certificate of [update]",
+                &**path
+            ))
+        })?;
+        update.extend(bytes);
+        update.push(b'\n');
+    }
+    if update.is_empty() {
+        update = read(&development.update.certificate_path)?;
+    }
     match (&manifest.secure_boot.key, &manifest.secure_boot.certificate) {
         (Some(key), Some(certificate)) => {
             let boot = RsaKey::new(&read(Path::new(&**key))?, &read(Path::new(&**certificate))?)
@@ -188,6 +205,7 @@ fn keys(arguments: &BuildArgs, manifest: &Manifest, context: &Context) -> Result
                     db: own,
                 },
                 boot,
+                update,
                 evidence: development.evidence,
                 development: false,
             })
@@ -203,6 +221,7 @@ fn keys(arguments: &BuildArgs, manifest: &Manifest, context: &Context) -> Result
                 kek: development.kek.certificate,
                 db: development.db.certificate,
             },
+            update,
             evidence: development.evidence,
             development: true,
         }),
@@ -213,27 +232,46 @@ fn keys(arguments: &BuildArgs, manifest: &Manifest, context: &Context) -> Result
     }
 }
 
-/// `BEDSTONE_INIT`, else beside this program, else where packages put it.
-fn init_program() -> Result<PathBuf> {
-    if let Some(path) = std::env::var_os(environment::INIT).filter(|value| !value.is_empty()) {
-        return Ok(PathBuf::from(path));
+/// A program that goes into the image: named by an environment variable, else beside this program, else where packages put
+/// it. It must need nothing of the image.
+fn program(name: &str, variable: &str) -> Result<Vec<u8>> {
+    let path = match std::env::var_os(variable).filter(|value| !value.is_empty()) {
+        Some(path) => PathBuf::from(path),
+        None => beside(name, variable)?,
+    };
+    let bytes = read(&path)?;
+    if is_static(&bytes) {
+        return Ok(bytes);
     }
+    Err(Failure::new(
+        Kind::Input,
+        format!(
+            "`{}` is no statically linked program, and would not start on a device",
+            path.display()
+        ),
+    )
+    .hint("`cargo build` puts a dynamically linked one there; `make build` makes the right one"))
+}
+
+fn beside(name: &str, variable: &str) -> Result<PathBuf> {
     let own = std::env::current_exe().map_err(|error| {
         Failure::caused_by(Kind::Failed, error).context("cannot find this program")
     })?;
     let directory = own.parent().unwrap_or(Path::new("/"));
     [
-        directory.join(INIT_NAME),
-        directory.join("../lib/bedstone").join(INIT_NAME),
+        directory.join(name),
+        directory.join("../lib/bedstone").join(name),
     ]
     .into_iter()
     .find(|path| path.is_file())
     .ok_or_else(|| {
         Failure::new(
             Kind::Failed,
-            format!("`{INIT_NAME}` is not beside `{}`", own.display()),
+            format!("`{name}` is not beside `{}`", own.display()),
         )
-        .hint("build it with `make build`, or name it in BEDSTONE_INIT")
+        .hint(format!(
+            "build it with `make build`, or name it in {variable}"
+        ))
     })
 }
 

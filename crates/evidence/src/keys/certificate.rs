@@ -3,6 +3,7 @@
 use bedstone_store::Digest;
 use const_oid::ObjectIdentifier;
 use const_oid::db::rfc4519::{CN, OU};
+use const_oid::db::rfc5280::{ID_KP_CODE_SIGNING, ID_KP_EMAIL_PROTECTION};
 use const_oid::db::rfc5912::{RSA_ENCRYPTION, SHA_256_WITH_RSA_ENCRYPTION};
 use der::asn1::{BitString, OctetString, SetOfVec, UtcTime, Utf8StringRef};
 use der::oid::AssociatedOid;
@@ -13,21 +14,38 @@ use spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
 use x509_cert::attr::AttributeTypeAndValue;
 use x509_cert::certificate::{CertificateInner, TbsCertificateInner, Version};
 use x509_cert::ext::Extension;
-use x509_cert::ext::pkix::{BasicConstraints, SubjectKeyIdentifier};
+use x509_cert::ext::pkix::{
+    BasicConstraints, ExtendedKeyUsage, KeyUsage, KeyUsages, SubjectKeyIdentifier,
+};
 use x509_cert::name::{RdnSequence, RelativeDistinguishedName};
 use x509_cert::serial_number::SerialNumber;
 use x509_cert::time::{Time, Validity};
 
 use crate::error::{Error, Result};
 
+/// What a certificate may be used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To issue and to sign, without saying so: what firmware expects of its own.
+    Authority,
+    /// To sign bundles: digital signatures, for e-mail protection and code signing, which SWUpdate asks for.
+    Signing,
+}
+
 /// The certificate (DER) of an RSA key (PKCS #8, DER), valid from 2024 through 2049.
 ///
 /// Its serial number is taken from the digest of the public key and it names no other time or random value, so the same
 /// key always gives the same certificate.
-pub(super) fn self_signed(pkcs8: &[u8], common_name: &str, unit: &str) -> Result<Vec<u8>> {
+pub(super) fn self_signed(
+    pkcs8: &[u8],
+    common_name: &str,
+    unit: &str,
+    purpose: Purpose,
+) -> Result<Vec<u8>> {
     let pair = RsaKeyPair::from_pkcs8(pkcs8)
         .map_err(|reason| Error::Key(format!("RSA private key: {reason}")))?;
-    let tbs = to_be_signed(pair.public_key().as_ref(), common_name, unit).map_err(malformed)?;
+    let tbs =
+        to_be_signed(pair.public_key().as_ref(), common_name, unit, purpose).map_err(malformed)?;
     let message = tbs.to_der().map_err(malformed)?;
     let mut signature = vec![0; pair.public().modulus_len()];
     // Randomness only blinds the computation against timing.
@@ -53,6 +71,7 @@ fn to_be_signed(
     public_key: &[u8],
     common_name: &str,
     unit: &str,
+    purpose: Purpose,
 ) -> der::Result<TbsCertificateInner> {
     let key = SubjectPublicKeyInfoOwned {
         algorithm: with_null(RSA_ENCRYPTION),
@@ -77,20 +96,31 @@ fn to_be_signed(
         subject_public_key_info: key,
         issuer_unique_id: None,
         subject_unique_id: None,
-        extensions: Some(vec![
-            extension(
-                true,
-                &BasicConstraints {
-                    ca: true,
-                    path_len_constraint: None,
-                },
-            )?,
-            extension(
-                false,
-                &SubjectKeyIdentifier(OctetString::new(&digest.as_bytes()[..20])?),
-            )?,
-        ]),
+        extensions: Some(extensions(&digest, purpose)?),
     })
+}
+
+fn extensions(key: &Digest, purpose: Purpose) -> der::Result<Vec<Extension>> {
+    let mut extensions = vec![
+        extension(
+            true,
+            &BasicConstraints {
+                ca: purpose == Purpose::Authority,
+                path_len_constraint: None,
+            },
+        )?,
+        extension(
+            false,
+            &SubjectKeyIdentifier(OctetString::new(&key.as_bytes()[..20])?),
+        )?,
+    ];
+    if purpose == Purpose::Signing {
+        let usage = KeyUsage(KeyUsages::DigitalSignature.into());
+        let extended = ExtendedKeyUsage(vec![ID_KP_EMAIL_PROTECTION, ID_KP_CODE_SIGNING]);
+        extensions.push(extension(true, &usage)?);
+        extensions.push(extension(false, &extended)?);
+    }
+    Ok(extensions)
 }
 
 fn extension<T: AssociatedOid + Encode>(critical: bool, value: &T) -> der::Result<Extension> {

@@ -42,6 +42,9 @@ pub(super) fn provenance(
         .map(|it| Descriptor::debian_package(&it.name, &it.version, &it.architecture, &it.sha256))
         .collect();
     materials.push(Descriptor::new("bedstone-init", &Digest::of(build.init)));
+    if record.hardware.is_some() {
+        materials.push(Descriptor::new("bedstone-agent", &Digest::of(build.agent)));
+    }
     materials.push(Descriptor::new(
         "Secure Boot certificate",
         &record.signing.certificate,

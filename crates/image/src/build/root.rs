@@ -14,7 +14,7 @@ use bedstone_store::{Digest, Hasher, atomic};
 
 use super::kernel::Kernel;
 use super::steps::{Steps, Told};
-use super::{Build, Error, Result, epoch, packages};
+use super::{Build, Error, Result, epoch, packages, update};
 use crate::manifest::{FileSystem, Manifest};
 use crate::rootfs::cache::CacheDirs;
 use crate::rootfs::change::Change;
@@ -120,6 +120,7 @@ impl Tree {
 /// Makes the configured tree the product's.
 pub(super) fn finish(
     build: &Build<'_>,
+    manifest: &Manifest,
     configured: &Configured,
     kernel: &Kernel,
     cache: &CacheDirs,
@@ -134,8 +135,9 @@ pub(super) fn finish(
     let changes: Vec<Change> = kernel
         .change
         .iter()
-        .chain(&build.product.plan.changes)
         .cloned()
+        .chain(update::changes(build, manifest))
+        .chain(build.product.plan.changes.iter().cloned())
         .collect();
     let rootfs = configured.finish(
         &Customisation {

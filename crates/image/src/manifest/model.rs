@@ -4,6 +4,7 @@ mod kernel;
 mod network;
 mod storage;
 mod system;
+mod update;
 
 pub use boot::{Boot, SecureBoot};
 pub use debian::{Architecture, Debian, Packages, Pin, Source};
@@ -11,6 +12,7 @@ pub use kernel::{Kernel, KernelSource, Modules};
 pub use network::{Interface, Network};
 pub use storage::{Compression, DataEncryption, FileSystem, Partitions, Root};
 pub use system::{FileEntry, Hook, Services, Stage, User};
+pub use update::{CertificateTime, Health, Update};
 
 use std::collections::BTreeMap;
 
@@ -81,6 +83,9 @@ pub struct Manifest {
     /// The keys that boot loader and kernel are signed with.
     #[serde(default)]
     pub secure_boot: SecureBoot,
+    /// How the device takes updates.
+    #[serde(default)]
+    pub update: Update,
     /// Scripts that run in the image's sandbox, without network.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("propertyNames" = {"format": "name"}))]

@@ -20,6 +20,7 @@ pub(super) fn rules(manifest: &Manifest, tree: &Node) -> Vec<Diagnostic> {
     found.network(manifest);
     found.storage(manifest);
     found.secure_boot(manifest);
+    found.update(manifest);
     found.hooks(manifest);
     found.problems
 }
@@ -288,6 +289,25 @@ impl Rules<'_> {
             self.report(
                 Diagnostic::error("this file system does not have this compression"),
                 &["root", "compression"],
+            );
+        }
+    }
+
+    fn update(&mut self, manifest: &Manifest) {
+        let update = &manifest.update;
+        if update.health.commands.iter().any(Vec::is_empty) {
+            self.report(
+                Diagnostic::error("a command of `commands` names no program"),
+                &["update", "health", "commands"],
+            );
+        }
+        let own_keys =
+            manifest.secure_boot.key.is_some() && manifest.secure_boot.certificate.is_some();
+        if update.agent && update.certificates.is_empty() && own_keys {
+            self.report(
+                Diagnostic::error("a product with keys of its own would take updates that a development key signed")
+                    .help("name the certificates in [update], or leave the agent out with `agent = false`"),
+                &["update", "certificates"],
             );
         }
     }

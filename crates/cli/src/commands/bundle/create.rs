@@ -8,9 +8,11 @@ use bedstone_bundle::layout::{BootLoader, Slots, TwoSlots};
 use bedstone_bundle::signature::{FileKey, Signer, Token, TokenKey};
 use bedstone_bundle::{Artifact, Error, Options, Written, write};
 use bedstone_disk::cpio::Format;
+use bedstone_evidence::keys::{DevKeys, Openssl};
 use bedstone_image::record::{Artifact as Built, ImageRecord};
 use bedstone_store::Digest;
 use bedstone_store::atomic::AtomicFile;
+use ring::rand::SystemRandom;
 use serde_json::json;
 
 use super::{PIECE, decryption_key, read, unusable};
@@ -25,7 +27,7 @@ pub(super) fn run(arguments: &BundleCreateArgs, context: &Context) -> Result<()>
             .context(format!("`{}` is no built image", directory.display()))
             .hint("build one with `bedstone build LAYERS --output DIR`")
     })?;
-    let signer = signer(arguments)?;
+    let signer = signer(arguments, &record)?;
     let key = arguments
         .encrypt
         .as_deref()
@@ -81,14 +83,14 @@ pub(super) fn run(arguments: &BundleCreateArgs, context: &Context) -> Result<()>
 }
 
 /// The key, in a file or a token.
-fn signer(arguments: &BundleCreateArgs) -> Result<Box<dyn Signer>> {
-    let certificate = read(&arguments.certificate)?;
-    let key = Path::new(&arguments.key);
-    if !Token::is_uri(&arguments.key) {
-        return match FileKey::new(&read(key)?, &certificate) {
-            Ok(key) => Ok(Box::new(key)),
-            Err(error) => Err(unusable(error, key)),
-        };
+fn signer(arguments: &BundleCreateArgs, record: &ImageRecord) -> Result<Box<dyn Signer>> {
+    let (Some(uri), Some(certificate)) = (&arguments.key, &arguments.certificate) else {
+        return development(arguments, record);
+    };
+    let certificate = read(certificate)?;
+    let key = Path::new(uri);
+    if !Token::is_uri(uri) {
+        return file_key(key, &certificate);
     }
     let (Some(module), Some(pin)) = (&arguments.pkcs11_module, &arguments.pin_file) else {
         return Err(
@@ -98,11 +100,54 @@ fn signer(arguments: &BundleCreateArgs) -> Result<Box<dyn Signer>> {
     };
     let pin = read(pin)?;
     let pin = String::from_utf8_lossy(&pin);
-    let opened = Token::parse(&arguments.key)
+    let opened = Token::parse(uri)
         .and_then(|token| TokenKey::open(module, &token, pin.trim_end(), &certificate));
     match opened {
         Ok(key) => Ok(Box::new(key)),
         Err(error) => Err(unusable(error, key)),
+    }
+}
+
+fn file_key(key: &Path, certificate: &[u8]) -> Result<Box<dyn Signer>> {
+    match FileKey::new(&read(key)?, certificate) {
+        Ok(key) => Ok(Box::new(key)),
+        Err(error) => Err(unusable(error, key)),
+    }
+}
+
+/// The development key, which only an image that is none of a product's takes.
+fn development(arguments: &BundleCreateArgs, record: &ImageRecord) -> Result<Box<dyn Signer>> {
+    if !record.signing.development {
+        return Err(Failure::new(
+            Kind::Input,
+            "product keys signed this image, so a key must sign its bundle too",
+        )
+        .hint("name it with --key and --certificate"));
+    }
+    let directory = match &arguments.keys {
+        Some(directory) => directory.clone(),
+        None => Context::keys_directory()?,
+    };
+    let keys = DevKeys::load_or_create(&directory, &Openssl::default(), &SystemRandom::new())
+        .map_err(|error| {
+            Failure::caused_by(Kind::Failed, error)
+                .context(format!("cannot use the keys in `{}`", directory.display()))
+        })?;
+    file_key(&keys.update.key_path, &read(&keys.update.certificate_path)?)
+}
+
+/// What the bundle is for.
+fn hardware(arguments: &BundleCreateArgs, record: &ImageRecord) -> Result<Vec<String>> {
+    if !arguments.hardware.is_empty() {
+        return Ok(arguments.hardware.clone());
+    }
+    match &record.hardware {
+        Some(hardware) => Ok(vec![hardware.clone()]),
+        None => Err(Failure::new(
+            Kind::Input,
+            "the image does not say which hardware it is for, because it takes no updates itself",
+        )
+        .hint("name it with --hardware")),
     }
 }
 
@@ -133,7 +178,7 @@ fn plan(arguments: &BundleCreateArgs, record: &ImageRecord) -> Result<(TwoSlots,
     let two = TwoSlots {
         version: record.product.version.clone(),
         name: record.product.name.clone(),
-        hardware: arguments.hardware.clone(),
+        hardware: hardware(arguments, record)?,
         slots: Slots {
             roots: [
                 partition(record, "root-a")?.guid.clone(),
