@@ -244,7 +244,8 @@ fn files(
 /// The files that sections of the manifest and collected settings come to.
 fn generated(manifest: &Manifest, settled: &Settled) -> Vec<(String, String)> {
     let mut files = network::files(manifest, settled);
-    files.push(("/etc/os-release".to_owned(), os_release(manifest)));
+    // `/etc/os-release` leads there; /etc can be changed on a device.
+    files.push(("/usr/lib/os-release".to_owned(), os_release(manifest)));
     let mut sysctl = String::new();
     let mut blacklist = String::new();
     for (subject, item) in &settled.items {

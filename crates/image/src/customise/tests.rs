@@ -157,7 +157,7 @@ fn root_is_locked_and_keys_are_roots_to_hand_out() {
     assert!(
         file(&plan, "/etc/modprobe.d/bedstone.conf").contains("install usb_storage /bin/false")
     );
-    let release = file(&plan, "/etc/os-release");
+    let release = file(&plan, "/usr/lib/os-release");
     assert!(
         release.contains("IMAGE_ID=demo-gateway\nIMAGE_VERSION=1.0.0\n"),
         "{release}"
