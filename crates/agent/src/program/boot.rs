@@ -1,5 +1,7 @@
 //! What happens at every start: the last update's fate is told, and a slot on trial is tried.
 
+use std::io::ErrorKind;
+
 use bedstone_agent::transaction::{Records, State, Transaction};
 use bedstone_agent::trial::{self, Confirmed};
 use bedstone_agent::{Error, Result, health};
@@ -10,6 +12,9 @@ use super::{Context, machine};
 
 /// Why an update that left nothing behind is believed to have failed.
 const UNKNOWN: &str = "it was reset before it could tell why: a power cut, a hang that the watchdog ended, or a kernel that stopped";
+
+/// There as long as the running slot has to prove itself; made by the initramfs, and looked for by `bedstone-trial.service`.
+const TRIAL: &str = "/run/bedstone/trial";
 
 /// Tells what became of the last update; when the running slot is on trial, waits for it to prove itself and confirms it, or
 /// leaves it.
@@ -87,7 +92,19 @@ fn of_slot(records: &Records, slot: Slot) -> Result<Option<Transaction>> {
         .filter(|last| Slot::parse(&last.slot) == Some(slot)))
 }
 
+/// Ends the trial of a slot that was confirmed.
 pub(super) fn record_confirmed(records: &Records, slot: Slot) -> Result<()> {
+    match std::fs::remove_file(TRIAL) {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(source) => {
+            return Err(Error::Io {
+                action: "remove",
+                path: TRIAL.into(),
+                source,
+            });
+        }
+    }
     match of_slot(records, slot)? {
         Some(last) => records.write(&last.become_state(State::Confirmed)),
         None => Ok(()),
