@@ -98,6 +98,12 @@ impl Context {
         Ok((Device::open(&self.boot)?, lock))
     }
 
+    /// The same, once whoever changes the slots now is done.
+    fn device_in_turn(&self) -> Result<(Device<BlockFile>, FileLock)> {
+        let lock = FileLock::acquire(LOCK, Mode::Exclusive)?;
+        Ok((Device::open(&self.boot)?, lock))
+    }
+
     fn install(&self, arguments: &Install) -> Result<Reply> {
         let (mut device, _lock) = self.device()?;
         let input: Box<dyn Read> = if arguments.bundle == "-" {

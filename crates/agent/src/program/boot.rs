@@ -19,7 +19,7 @@ const TRIAL: &str = "/run/bedstone/trial";
 /// Tells what became of the last update; when the running slot is on trial, waits for it to prove itself and confirms it, or
 /// leaves it.
 pub(super) fn settle(context: &Context) -> Result<Reply> {
-    let (mut device, lock) = context.device()?;
+    let (device, lock) = context.device_in_turn()?;
     let running = device.running;
     if !trial::is_on_trial(&device)? {
         return fallen_back(context, running);
@@ -27,12 +27,13 @@ pub(super) fn settle(context: &Context) -> Result<Reply> {
     if let Some(last) = of_slot(&context.records, running)? {
         context.records.write(&last.become_state(State::Testing))?;
     }
-    // Probing takes minutes, in which others may want to look.
-    drop(lock);
+    // Probing takes minutes, in which others may want something too.
+    drop((device, lock));
     let probed = health::wait(&context.config.health, &context.interrupt);
     if context.interrupt.load(std::sync::atomic::Ordering::Relaxed) {
         return Err(Error::Interrupted);
     }
+    let (mut device, _lock) = context.device_in_turn()?;
     match probed {
         Ok(()) => {
             let confirmed = trial::confirm(&mut device)?;
