@@ -150,6 +150,8 @@ impl Guest {
                 keep: true,
             }),
             watchdog: true,
+            // With two, QEMU 7.2 sometimes gets no further after a reset: both contend for the locks of the same pages.
+            cpus: 1,
             console_log: Some(kept("test-images").join(format!(
                 "console-{}.log",
                 std::thread::current().name().unwrap_or("guest").replace("::", "-")
