@@ -175,8 +175,8 @@ impl Context {
     fn rollback(&self, reason: &str) -> Result<Reply> {
         let (mut device, _lock) = self.device()?;
         let from = device.running;
-        boot::record_failed(&self.records, from, reason)?;
         trial::give_up(&mut device)?;
+        boot::record_failed(&self.records, from, reason)?;
         machine::restart()?;
         Ok(Reply::RolledBack {
             from,

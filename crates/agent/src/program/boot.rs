@@ -19,7 +19,12 @@ const TRIAL: &str = "/run/bedstone/trial";
 /// Tells what became of the last update; when the running slot is on trial, waits for it to prove itself and confirms it, or
 /// leaves it.
 pub(super) fn settle(context: &Context) -> Result<Reply> {
-    let (device, lock) = context.device_in_turn()?;
+    let (device, lock) = match context.device_in_turn() {
+        Ok(opened) => opened,
+        // Started without firmware, for a quick look: there is nothing to try.
+        Err(Error::UnknownSlot) => return Ok(Reply::Nothing),
+        Err(error) => return Err(error),
+    };
     let running = device.running;
     if !trial::is_on_trial(&device)? {
         return fallen_back(context, running);
