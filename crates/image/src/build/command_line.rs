@@ -23,9 +23,10 @@ impl CommandLine<'_> {
             DataEncryption::Tpm2 => "tpm2",
         };
         // `gpt`: the backup table counts when the primary one is damaged. The generator that mounts partitions by their types
-        // would mount the ESP on /boot.
+        // would mount the ESP on /boot. `efi=runtime`: real-time kernels leave the firmware's variables off otherwise, and those
+        // tell which slot was started.
         let mut line = format!(
-            "{} bedstone.disk={} bedstone.data={data} panic=5 gpt systemd.gpt_auto=no",
+            "{} bedstone.disk={} bedstone.data={data} panic=5 gpt systemd.gpt_auto=no efi=runtime",
             self.root, self.disk
         );
         for parameter in self.own {
@@ -59,9 +60,9 @@ mod tests {
         }
         .text();
         assert_eq!(RootArguments::parse(&line).unwrap(), root);
-        assert!(
-            line.ends_with(" bedstone.data=tpm2 panic=5 gpt systemd.gpt_auto=no console=ttyS0")
-        );
+        assert!(line.ends_with(
+            " bedstone.data=tpm2 panic=5 gpt systemd.gpt_auto=no efi=runtime console=ttyS0"
+        ));
         assert!(!line.split(' ').any(|word| word.starts_with("root")));
     }
 }
