@@ -26,9 +26,6 @@ use crate::program::kept;
 
 /// From power on to the login prompt, also where one slot fails first and both cores have other work.
 pub const BOOT: Duration = Duration::from_secs(900);
-/// Emulated firmware that has said nothing for so long does not start any more: in QEMU 7.2 a reset sometimes leaves the
-/// processor in `page_collection_lock` for good. The machine is then reset once more.
-const SILENCE: Duration = Duration::from_secs(240);
 /// One command in the guest.
 pub const COMMAND: Duration = Duration::from_secs(300);
 
@@ -194,28 +191,11 @@ impl Guest {
 
     /// Waits for the login prompt; it stays to be answered by [`Guest::log_in`].
     pub fn reach_login(&mut self) -> Booted {
-        let deadline = Instant::now() + BOOT;
-        loop {
-            let console = self.qemu.console().unwrap();
-            let said = console.tail();
-            // The prompt's line is `HOST login: `; nothing else of a boot ends so.
-            match console.expect(Pattern::text(" login: "), SILENCE) {
-                Ok(found) => {
-                    return Booted {
-                        console: found.before,
-                    };
-                }
-                Err(bedstone_lab::Error::Timeout { .. }) if Instant::now() < deadline => {
-                    if console.tail() == said {
-                        self.qemu
-                            .qmp()
-                            .unwrap()
-                            .execute("system_reset", serde_json::Value::Null, COMMAND)
-                            .unwrap();
-                    }
-                }
-                Err(error) => panic!("{error}"),
-            }
+        let console = self.qemu.console().unwrap();
+        // The prompt's line is `HOST login: `; nothing else of a boot ends so.
+        let found = console.expect(Pattern::text(" login: "), BOOT).unwrap();
+        Booted {
+            console: found.before,
         }
     }
 

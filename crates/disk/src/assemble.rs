@@ -142,7 +142,7 @@ fn digest(jobs: &[Job], size: u64) -> Result<Digest> {
             Content::Bytes(bytes) => hasher.update(bytes),
             Content::File(path) => {
                 let file = File::open(path).map_err(Error::io("open", path))?;
-                sparse::hash(&mut hasher, &file, path)?;
+                job.expect(sparse::hash(&mut hasher, &file, path)?)?;
             }
         }
     }
@@ -166,15 +166,20 @@ impl Job {
             }
             Content::File(path) => sparse::copy(path, file, self.offset)?,
         };
-        if copied != self.length {
-            let reason = "changed its length while it was copied";
-            return Err(Error::unwritable(
-                "disk",
-                format!("{:?}", self.source),
-                reason,
-            ));
+        self.expect(copied)
+    }
+
+    /// Refuses a source that did not yield the bytes that its place was made for.
+    fn expect(&self, length: u64) -> Result<()> {
+        if length == self.length {
+            return Ok(());
         }
-        Ok(())
+        let reason = "changed its length while it was read";
+        Err(Error::unwritable(
+            "disk",
+            format!("{:?}", self.source),
+            reason,
+        ))
     }
 }
 

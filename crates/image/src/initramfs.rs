@@ -14,7 +14,7 @@ use bedstone_disk::cpio::{Format, Tree};
 
 use crate::modules::{KernelModules, Result, Selection, Wanted};
 
-/// Level 19 makes the archive a tenth smaller and the build two seconds longer; a boot does not notice it.
+/// Level 19 would make the archive a tenth smaller and the build two seconds longer.
 const LEVEL: i32 = 12;
 
 /// The root file systems that PID 1 mounts.

@@ -16,6 +16,7 @@ pub mod archives;
 pub mod build;
 pub mod customise;
 pub mod document;
+mod elf;
 mod error;
 pub mod initramfs;
 pub mod kernel;
@@ -27,4 +28,5 @@ pub mod profile;
 pub mod record;
 pub mod rootfs;
 
+pub use elf::is_static;
 pub use error::{Error, Result};

@@ -10,6 +10,7 @@ use bedstone_disk::authenticode::Signer as _;
 use bedstone_evidence::keys::{DevKeys, Openssl};
 use bedstone_image::archives::Archives;
 use bedstone_image::build::{Build, Certificates, Forms, Keys, build};
+use bedstone_image::is_static;
 use bedstone_image::locking::LOCAL;
 use bedstone_image::manifest::Manifest;
 use bedstone_image::product::Product;
@@ -240,13 +241,15 @@ fn program(name: &str, variable: &str) -> Result<Vec<u8>> {
         None => beside(name, variable)?,
     };
     let bytes = read(&path)?;
-    if is_static(&bytes) {
-        return Ok(bytes);
-    }
+    let reason = match is_static(&bytes) {
+        Ok(true) => return Ok(bytes),
+        Ok(false) => "it is linked dynamically",
+        Err(reason) => reason,
+    };
     Err(Failure::new(
         Kind::Input,
         format!(
-            "`{}` is no statically linked program, and would not start on a device",
+            "`{}` is no statically linked program, and would not start on a device: {reason}",
             path.display()
         ),
     )
@@ -273,26 +276,6 @@ fn beside(name: &str, variable: &str) -> Result<PathBuf> {
             "build it with `make build`, or name it in {variable}"
         ))
     })
-}
-
-/// Whether this is an ELF file of 64 bits, little-endian, whose program headers name no interpreter (`PT_INTERP`, elf(5)).
-fn is_static(elf: &[u8]) -> bool {
-    const INTERPRETER: usize = 3;
-    if !elf.starts_with(b"\x7fELF\x02\x01") {
-        return false;
-    }
-    let number = |offset: usize, length: usize| -> Option<usize> {
-        let mut bytes = [0; 8];
-        bytes[..length].copy_from_slice(elf.get(offset..)?.get(..length)?);
-        usize::try_from(u64::from_le_bytes(bytes)).ok()
-    };
-    let types = || -> Option<Vec<usize>> {
-        let (table, size, count) = (number(32, 8)?, number(54, 2)?, number(56, 2)?);
-        (0..count)
-            .map(|index| number(table.checked_add(index * size)?, 4))
-            .collect()
-    };
-    types().is_some_and(|types| !types.contains(&INTERPRETER))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
@@ -361,36 +344,4 @@ fn render(record: &ImageRecord, output: &Path) -> String {
         );
     }
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_static;
-
-    /// An ELF header and one program header of this type.
-    fn elf(kind: u8) -> Vec<u8> {
-        let mut bytes = vec![0; 64 + 56];
-        bytes[..6].copy_from_slice(b"\x7fELF\x02\x01");
-        bytes[32] = 64;
-        bytes[54] = 56;
-        bytes[56] = 1;
-        bytes[64] = kind;
-        bytes
-    }
-
-    #[test]
-    fn a_program_with_an_interpreter_is_not_static() {
-        assert!(is_static(&elf(1)));
-        assert!(!is_static(&elf(3)));
-        let own = std::fs::read("/proc/self/exe").expect("this test");
-        assert!(!is_static(&own));
-    }
-
-    #[test]
-    fn what_is_cut_short_is_not_static() {
-        let whole = elf(1);
-        for length in 0..68 {
-            assert!(!is_static(&whole[..length]), "{length} bytes");
-        }
-    }
 }

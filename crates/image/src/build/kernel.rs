@@ -339,9 +339,8 @@ pub(super) fn initramfs(
     ];
     let mut firmware = Vec::new();
     for name in modules.firmware() {
-        let path = format!("/lib/firmware/{name}");
-        if root.find(&path)?.is_some() {
-            let bytes = root.read(&path)?;
+        if let Some(path) = root.find(&format!("/lib/firmware/{name}"))? {
+            let bytes = fs::read(&path).map_err(Error::io("read", path))?;
             inputs.push(format!("{name} {}", Digest::of(&bytes)));
             firmware.push((name.to_owned(), bytes));
         }

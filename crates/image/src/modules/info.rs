@@ -1,3 +1,5 @@
+use crate::elf;
+
 /// What a kernel module says of itself in its `.modinfo` section (`include/linux/module.h`).
 ///
 /// Names of modules are given as the kernel shows them, with `_` for `-`.
@@ -22,7 +24,8 @@ impl ModuleInfo {
     ///
     /// Fails with what is wrong with the file.
     pub fn from_elf(elf: &[u8]) -> Result<Self, &'static str> {
-        Ok(Self::parse(modinfo_section(elf)?))
+        let section = elf::section(elf, b".modinfo")?;
+        Ok(Self::parse(section.ok_or("it has no .modinfo section")?))
     }
 
     /// Reads the content of the section: `key=value` texts, each ended by NUL. Unknown keys are passed over.
@@ -77,107 +80,4 @@ impl ModuleInfo {
 /// The kernel takes `-` and `_` in module names for the same and shows `_`.
 pub(crate) fn module_name(text: &str) -> String {
     text.replace('-', "_")
-}
-
-/// Finds `.modinfo` (System V ABI, chapter 4).
-fn modinfo_section(elf: &[u8]) -> Result<&[u8], &'static str> {
-    const LITTLE_ENDIAN: u8 = 1;
-    if elf.get(..4) != Some(b"\x7fELF") {
-        return Err("it does not begin as an ELF file");
-    }
-    let class = match elf.get(4) {
-        Some(1) => Class::Bits32,
-        Some(2) => Class::Bits64,
-        _ => return Err("its ELF class is neither 32 nor 64 bits"),
-    };
-    if elf.get(5) != Some(&LITTLE_ENDIAN) {
-        return Err("it is not little-endian");
-    }
-    let table = class
-        .section_table(elf)
-        .ok_or("its ELF header is cut off")?;
-    let names = table
-        .section(elf, table.names)
-        .and_then(|section| section.content(elf))
-        .ok_or("its section names lie outside the file")?;
-    for index in 0..table.count {
-        let section = table
-            .section(elf, index)
-            .ok_or("its section table lies outside the file")?;
-        let name = names.get(section.name..).unwrap_or_default();
-        if name.starts_with(b".modinfo\0") {
-            return section
-                .content(elf)
-                .ok_or("its .modinfo section lies outside the file");
-        }
-    }
-    Err("it has no .modinfo section")
-}
-
-#[derive(Clone, Copy)]
-enum Class {
-    Bits32,
-    Bits64,
-}
-
-struct SectionTable {
-    class: Class,
-    offset: usize,
-    entry: usize,
-    count: usize,
-    names: usize,
-}
-
-struct Section {
-    name: usize,
-    offset: usize,
-    size: usize,
-}
-
-impl Class {
-    fn section_table(self, elf: &[u8]) -> Option<SectionTable> {
-        let (offset, fields) = match self {
-            Self::Bits32 => (word(elf, 0x20, 4)?, 0x2e),
-            Self::Bits64 => (word(elf, 0x28, 8)?, 0x3a),
-        };
-        Some(SectionTable {
-            class: self,
-            offset,
-            entry: word(elf, fields, 2)?,
-            count: word(elf, fields + 2, 2)?,
-            names: word(elf, fields + 4, 2)?,
-        })
-    }
-}
-
-impl SectionTable {
-    fn section(&self, elf: &[u8], index: usize) -> Option<Section> {
-        let start = self.offset.checked_add(index.checked_mul(self.entry)?)?;
-        let header = elf.get(start..)?;
-        let (offset, size) = match self.class {
-            Class::Bits32 => (word(header, 0x10, 4)?, word(header, 0x14, 4)?),
-            Class::Bits64 => (word(header, 0x18, 8)?, word(header, 0x20, 8)?),
-        };
-        Some(Section {
-            name: word(header, 0, 4)?,
-            offset,
-            size,
-        })
-    }
-}
-
-impl Section {
-    fn content<'a>(&self, elf: &'a [u8]) -> Option<&'a [u8]> {
-        elf.get(self.offset..self.offset.checked_add(self.size)?)
-    }
-}
-
-/// The little-endian number of `length` bytes at `offset`.
-fn word(bytes: &[u8], offset: usize, length: usize) -> Option<usize> {
-    let field = bytes.get(offset..offset.checked_add(length)?)?;
-    let value = field
-        .iter()
-        .rev()
-        .fold(0_u64, |value, &byte| value << 8 | u64::from(byte));
-    usize::try_from(value).ok()
 }

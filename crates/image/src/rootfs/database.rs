@@ -2,7 +2,7 @@
 //!
 //! Everything is written as the state "unpacked"; `dpkg --configure` then takes it over and rewrites it in its own form.
 
-mod triggers;
+pub(super) mod triggers;
 
 use std::collections::{BTreeSet, HashSet};
 use std::fmt::Write;

@@ -19,6 +19,7 @@ use bedstone_store::{Digest, Error as StoreError, HashingReader};
 use super::Package;
 use super::cache::{CacheDirs, PACKAGES};
 use super::control::Control;
+use super::database::triggers::interests;
 use super::stages::Scripts;
 use crate::error::{Error, Result};
 
@@ -156,9 +157,15 @@ pub(super) fn peek(package: &Package, cache: &CacheDirs) -> Result<(Control, Scr
         let directory = path.join("control");
         let stanza = directory.join("control");
         let text = fs::read_to_string(&stanza).map_err(Error::io("read", stanza))?;
+        let triggers = directory.join("triggers");
+        let interested = match fs::read(&triggers) {
+            Ok(triggers) => is_interested(&triggers),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            Err(error) => return Err(Error::io("read", triggers)(error)),
+        };
         let scripts = Scripts {
             preinst: directory.join("preinst").exists(),
-            interested: fs::read(directory.join("triggers")).is_ok_and(|it| is_interested(&it)),
+            interested,
         };
         return Ok((parse(package, &text)?, scripts));
     }
@@ -172,11 +179,9 @@ pub(super) fn peek(package: &Package, cache: &CacheDirs) -> Result<(Control, Scr
     Ok((parse(package, &stanza)?, scripts))
 }
 
-/// Whether a control file `triggers` has a directive `interest`, `interest-await` or `interest-noawait`.
+/// Whether a control file `triggers` makes its package hear of others' files.
 fn is_interested(triggers: &[u8]) -> bool {
-    String::from_utf8_lossy(triggers)
-        .lines()
-        .any(|line| line.trim_start().starts_with("interest"))
+    !interests(&String::from_utf8_lossy(triggers)).is_empty()
 }
 
 /// Reads a stanza, which must be the locked package's.

@@ -24,7 +24,7 @@ pub(crate) fn peer(set: &Set) -> PathBuf {
     let script = r#"
 set -eu
 export PATH=$PATH:/usr/sbin:/sbin
-rm -rf mmdebstrap Release
+rm -rf Release
 dpkg-scanpackages -m debs /dev/null > Packages 2> /dev/null
 apt-ftparchive -o APT::FTPArchive::Release::Codename=$suite -o APT::FTPArchive::Release::Suite=$suite release . > Release.new
 mv Release.new Release
@@ -32,7 +32,8 @@ SOURCE_DATE_EPOCH=1750000000 INITRD=No mmdebstrap -q --variant=minbase --include
     "deb [trusted=yes] copy://$PWD ./"
 "#;
     // Its tree, unpacked as an ordinary user, would have that user's numbers; device nodes are the kernel's alone.
-    let unpack = "set -eu; mkdir mmdebstrap; tar -C mmdebstrap --numeric-owner --xattrs --xattrs-include='*' --exclude='./dev/*' \
+    // What an earlier run left has numbers that only the namespace may remove.
+    let unpack = "set -eu; rm -rf mmdebstrap; mkdir mmdebstrap; tar -C mmdebstrap --numeric-owner --xattrs --xattrs-include='*' --exclude='./dev/*' \
         -xpf mmdebstrap.tar; rm mmdebstrap.tar; touch mmdebstrap-complete";
     run(set, &directory, Command::new("/bin/sh"), script);
     run(set, &directory, user_command("/bin/sh").unwrap(), unpack);

@@ -80,7 +80,7 @@ fn activated<'a>(files: &'a str, placed: &[Placed<'_>]) -> BTreeSet<&'a str> {
 }
 
 /// The `interest` directives: trigger, and whether activating packages wait for it.
-fn interests(control: &str) -> Vec<(String, bool)> {
+pub(in crate::rootfs) fn interests(control: &str) -> Vec<(String, bool)> {
     control
         .lines()
         .filter_map(|line| {
