@@ -1,5 +1,5 @@
 # Two commands do everything on a fresh Debian or Ubuntu machine:
-#   make demo   build examples/security from the live archive and boot it with Secure Boot and a verified root
+#   make demo   build examples/security from the live archive, boot it with Secure Boot and a verified root, update it
 #   make test   all tests
 # Each target installs what it needs and says what it does. Nothing is installed that is already there.
 
@@ -19,7 +19,8 @@ BIN := $(CARGO_TARGET_DIR)/release/bedstone
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
-demo: install-demo build ## Build examples/security from the live archive and boot it (first run: minutes)
+demo: install-demo build ## Build examples/security from the live archive, boot it, update it (first run: minutes)
+	@cargo build --release --locked -p bedstone-tests --example demo
 	@scripts/demo
 
 test: install-test build ## Run all tests (under 30 minutes on 2 cores)
@@ -58,4 +59,4 @@ install-test:
 	@scripts/install-missing build demo test
 
 clean-demo: ## Remove what the demo built; the package store stays
-	rm -rf build/demo
+	rm -rf build/demo build/demo-2 build/demo-3

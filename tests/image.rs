@@ -109,12 +109,21 @@ impl Image {
 
     /// The bundle of this image, signed by the development key of its tests.
     pub fn bundle(&self) -> PathBuf {
-        let path = self.directory.join("bundle.swu");
+        self.signed(&kept("test-keys"), "bundle.swu")
+    }
+
+    /// The bundle of this image, signed by the development key of a directory that its devices know nothing of.
+    pub fn bundle_signed_by(&self, keys: &Path) -> PathBuf {
+        self.signed(keys, "foreign.swu")
+    }
+
+    fn signed(&self, keys: &Path, name: &str) -> PathBuf {
+        let path = self.directory.join(name);
         let output = Command::new(program())
             .args(["--quiet", "bundle", "create"])
             .arg(&self.directory)
             .arg("--keys")
-            .arg(kept("test-keys"))
+            .arg(keys)
             .arg("--output")
             .arg(&path)
             .output()

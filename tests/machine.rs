@@ -310,6 +310,17 @@ impl Guest {
         self.qemu.power_off().unwrap();
     }
 
+    /// Cuts the power this moment, whatever is being written.
+    pub fn pull_the_plug(&mut self) {
+        self.qemu.power_off().unwrap();
+    }
+
+    /// Waits until the console says this.
+    pub fn expect(&mut self, pattern: &Pattern) {
+        let console = self.qemu.console().unwrap();
+        console.expect(pattern.clone(), BOOT).unwrap();
+    }
+
     /// The disk's file, to be looked at and changed while the machine is off.
     pub fn disk(&self) -> &Path {
         &self.disk

@@ -3,11 +3,13 @@
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use bedstone_disk::authenticode;
 use bedstone_disk::bgenv::{Environment, State};
 use bedstone_disk::boot_partition::{self, Medium, usable};
 use bedstone_disk::content::Content;
 use bedstone_disk::fat::Volume;
 use bedstone_disk::layout::{KERNEL_FILE_NAME, Slot};
+use bedstone_disk::pe;
 use bedstone_disk::verity::{self, RootArguments};
 use bedstone_disk::{storage::ReadAt, uki};
 
@@ -47,6 +49,7 @@ pub fn repair<M: Medium + Sync>(
         return Err(Error::OnTrial(from));
     }
     let kernel = kernel(device, from)?;
+    as_signed(&kernel)?;
     let arguments = arguments(&kernel)?;
     check(&device.slot(from).root, &arguments)?;
 
@@ -113,10 +116,34 @@ pub fn repair<M: Medium + Sync>(
 /// Why a slot would not come up; every block is read.
 fn inspect<M: Medium + Sync>(device: &Device<M>, slot: Slot) -> Result<(), String> {
     usable(&device.slot(slot).boot)?;
-    kernel(device, slot)
-        .and_then(|kernel| arguments(&kernel))
-        .and_then(|arguments| check(&device.slot(slot).root, &arguments))
-        .map_err(|error| error.to_string())
+    let look = || -> Result<()> {
+        let other = kernel(device, slot)?;
+        // Where the running kernel had to be signed, the other one has to be.
+        if !as_signed(&other)? && as_signed(&kernel(device, slot.other())?)? {
+            return Err(bedstone_disk::Error::Unsigned.into());
+        }
+        check(&device.slot(slot).root, &arguments(&other)?)
+    };
+    look().map_err(|error| error.to_string())
+}
+
+/// Whether a kernel image is signed. One whose signature is over something else is an error; whose signature it is, is for
+/// the firmware to judge.
+fn as_signed(kernel: &[u8]) -> Result<bool> {
+    let image = pe::Image::parse(kernel)?;
+    let signatures = authenticode::signatures(&image)?;
+    let Some(first) = signatures.first() else {
+        return Ok(false);
+    };
+    let actual = authenticode::digest(&image)?;
+    if signatures
+        .iter()
+        .any(|signature| signature.digest == actual)
+    {
+        return Ok(true);
+    }
+    let signed = first.digest;
+    Err(bedstone_disk::Error::SignedDigest { signed, actual }.into())
 }
 
 fn kernel<M: Medium>(device: &Device<M>, slot: Slot) -> Result<Vec<u8>> {
