@@ -1,0 +1,185 @@
+//! A sample of the crash states of `powercut.rs`, on the disk of a real image, each booted for real: QEMU, firmware with
+//! Secure Boot, EFI Boot Guard, the verified root, up to the login. The machine must do what the model says.
+
+// Failing loudly is what tests are for.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use bedstone_agent::plan::Policy;
+use bedstone_agent::transaction::Records;
+use bedstone_agent::{Installation, Outcome, install, trial};
+use bedstone_bundle::signature::{Clock, Trust};
+use bedstone_disk::bgenv::Loader;
+use bedstone_disk::layout::Slot;
+use bedstone_disk::model::{self, Disk};
+use bedstone_tests::image::Image;
+use bedstone_tests::machine::Guest;
+use bedstone_tests::powercut::disk::{Log, Machine, command_line};
+use bedstone_tests::powercut::enumerate::{View, Write, epochs};
+use bedstone_tests::program::kept;
+
+const CALM: AtomicBool = AtomicBool::new(false);
+/// What a file is compared and written by.
+const PIECE: usize = 1 << 20;
+
+/// A state that a power cut leaves.
+struct State {
+    name: String,
+    disk: Vec<u8>,
+}
+
+fn release(version: &str) -> Image {
+    let layer = format!("[packages]\ninstall = [\"sudo\"]\n\n[product]\nversion = \"{version}\"\n");
+    Image::small(&format!("powercut-{version}"), &layer)
+}
+
+fn update(machine: &Machine, from: &Image, to: &Image) {
+    let directory = tempfile::tempdir().unwrap();
+    let certificate = fs::read(kept("test-keys").join("development-update.cert.pem")).unwrap();
+    let installation = Installation {
+        trust: &Trust::new(&certificate, Clock::Unknown).unwrap(),
+        key: None,
+        policy: &Policy {
+            hardware: from.record.hardware.clone().unwrap(),
+            running_version: from.record.product.version.clone(),
+            minimum_version: None,
+            allow_downgrade: false,
+            reinstall: false,
+        },
+        attempts: 3,
+        records: &Records::new(directory.path()),
+        interrupt: &CALM,
+    };
+    let bundle = fs::File::open(to.bundle()).unwrap();
+    let outcome = install(&mut machine.device(), bundle, &installation, &mut |_| {}).unwrap();
+    assert!(matches!(outcome, Outcome::Installed { .. }));
+}
+
+/// For every stretch between two flushes: cut off in the middle, with the sector there torn, and half of it in any order;
+/// and what there is when it is complete.
+fn sample(name: &str, log: &Log) -> Vec<State> {
+    let mut disk = log.before.clone();
+    let mut states = Vec::new();
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    for (number, epoch) in epochs(&log.operations).iter().enumerate() {
+        if epoch.is_empty() {
+            continue;
+        }
+        let mut add = |kind: &str, write: &dyn Fn(&mut Vec<u8>)| {
+            let mut disk = disk.clone();
+            write(&mut disk);
+            let name = format!("{name}, stretch {number} {kind}");
+            states.push(State { name, disk });
+        };
+        let middle = epoch.len() / 2;
+        let torn = |disk: &mut Vec<u8>| {
+            apply(disk, &epoch[..middle]);
+            let Write { at, bytes } = &epoch[middle];
+            let half = bytes.len() / 2;
+            disk[*at..at + half].copy_from_slice(&bytes[..half]);
+        };
+        add("torn in its middle", &torn);
+        if epoch.len() > 1 {
+            let chosen: Vec<bool> = epoch
+                .iter()
+                .map(|_| {
+                    random ^= random << 13;
+                    random ^= random >> 7;
+                    random ^= random << 17;
+                    random & 1 == 1
+                })
+                .collect();
+            add("half of it, anywhere", &|disk| {
+                for (write, _) in epoch.iter().zip(&chosen).filter(|(_, chosen)| **chosen) {
+                    apply(disk, std::slice::from_ref(write));
+                }
+            });
+        }
+        apply(&mut disk, epoch);
+        let complete = disk.clone();
+        let name = format!("{name}, stretch {number} complete");
+        states.push(State {
+            name,
+            disk: complete,
+        });
+    }
+    states
+}
+
+fn apply(disk: &mut [u8], writes: &[Write]) {
+    for Write { at, bytes } in writes {
+        disk[*at..at + bytes.len()].copy_from_slice(bytes);
+    }
+}
+
+/// Makes the file hold these bytes, of which it holds most.
+fn materialise(bytes: &[u8], path: &Path) {
+    let file = OpenOptions::new().read(true).write(true).open(path).unwrap();
+    let mut found = vec![0; PIECE];
+    for (number, piece) in bytes.chunks(PIECE).enumerate() {
+        let offset = (number * PIECE) as u64;
+        let found = &mut found[..piece.len()];
+        file.read_exact_at(found, offset).unwrap();
+        if found != piece {
+            file.write_all_at(piece, offset).unwrap();
+        }
+    }
+}
+
+/// Boots every state on a machine of its own; it must come up from the slot and with the root that the model says.
+fn boot(image: &Image, states: Vec<State>) -> usize {
+    let mut booted = 0;
+    for State { name, disk } in states {
+        let view = Disk::new(View(&disk)).unwrap();
+        let verdict = model::judge(&view, Loader::Since0_20, command_line).unwrap();
+        let model::Outcome::Boots(arguments) = &verdict.outcome else {
+            panic!("{name}: {verdict:?}");
+        };
+        let mut guest = Guest::new(image);
+        materialise(&disk, guest.disk());
+        let said = guest.boot();
+        let slot = verdict.slot.unwrap();
+        assert_eq!(said.slots(), [slot.name()], "{name}: {}", said.console);
+        guest.log_in();
+        assert!(guest.enforces_secure_boot());
+        let status = guest.status();
+        assert_eq!(status["root"]["hash"], arguments.hash.to_string(), "{name}");
+        guest.pull_the_plug();
+        println!("{name}: slot {slot}, as the model says");
+        booted += 1;
+    }
+    booted
+}
+
+/// What the boot loader writes when it starts the machine.
+fn start(machine: &mut Machine, image: &Image, slot: Slot) {
+    machine.start(&image.record.root.hash, slot);
+}
+
+#[test]
+fn sampled_crash_states_boot_as_the_model_says() {
+    let [one, two] = ["1.0.0", "2.0.0"].map(release);
+    let mut machine = Machine::of_disk(fs::read(one.file("disk")).unwrap());
+
+    let log = machine.record(|machine| update(machine, &one, &two));
+    let mut booted = boot(&one, sample("install", &log));
+    start(&mut machine, &two, Slot::B);
+
+    let log = machine.record(|machine| {
+        trial::confirm(&mut machine.device()).unwrap();
+    });
+    booted += boot(&one, sample("confirm", &log));
+    start(&mut machine, &two, Slot::B);
+
+    // Version 1 comes back as an update, and is given up.
+    let again = release("3.0.0");
+    update(&machine, &two, &again);
+    start(&mut machine, &again, Slot::A);
+    let log = machine.record(|machine| trial::give_up(&mut machine.device()).unwrap());
+    booted += boot(&one, sample("give up", &log));
+    println!("{booted} crash states booted for real, all as the model says");
+}
