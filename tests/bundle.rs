@@ -213,7 +213,9 @@ fn refuses_what_it_cannot_bundle() {
         words[position] = word;
         workshop.run(words).refuses(INPUT, &[named]);
     }
-    workshop.run(&CREATE[..7]).refuses(2, &["--hardware"]);
+    workshop
+        .run(&CREATE[..7])
+        .refuses(INPUT, &["--hardware"]);
     workshop
         .run([&CREATE[..], &["--encrypt", "own.crt"]].concat())
         .refuses(INPUT, &["own.crt"]);

@@ -112,7 +112,7 @@ fn one_of_many_makes_them() {
             .sum()
     });
     assert_eq!(created, 1);
-    assert_eq!(generator.calls.load(Ordering::SeqCst), 3);
+    assert_eq!(generator.calls.load(Ordering::SeqCst), 4);
 }
 
 #[test]
