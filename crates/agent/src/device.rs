@@ -2,14 +2,15 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use bedstone_disk::bgenv::Environment;
 use bedstone_disk::boot_partition::{self, Identity, Medium};
 use bedstone_disk::guid::Guid;
 use bedstone_disk::layout::{KERNEL_FILE_NAME, Slot};
-use bedstone_disk::storage::{ReadAt, WriteAt};
+use bedstone_disk::storage::{PAGE, ReadAt, WriteAt};
+use rustix::fs::OFlags;
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
@@ -40,9 +41,13 @@ pub struct Partitions<M> {
 }
 
 /// A block device, or a file that stands for one.
+///
+/// What is aligned to pages passes the page cache by, where the system can do that: a slot is larger than the memory of many
+/// devices, and what is read back has to come from the medium.
 #[derive(Debug)]
 pub struct BlockFile {
     file: File,
+    direct: Option<File>,
     is_device: bool,
 }
 
@@ -211,28 +216,58 @@ impl BlockFile {
 
     /// Opens for reading and writing; fails when a file system or a mapping is on the device.
     pub fn open_alone(path: &Path) -> Result<Self> {
-        let exclusive = rustix::fs::OFlags::EXCL.bits().cast_signed();
         Self::open(
             path,
             OpenOptions::new()
                 .read(true)
                 .write(true)
-                .custom_flags(exclusive),
+                .custom_flags(flags(OFlags::EXCL)),
         )
     }
 
-    fn open(path: &Path, options: &OpenOptions) -> Result<Self> {
+    fn open(path: &Path, options: &mut OpenOptions) -> Result<Self> {
         let file = options.open(path).map_err(Error::io("open", path))?;
         let metadata = file.metadata().map_err(Error::io("inspect", path))?;
+        // Once more, and not exclusively, because that it is already.
+        let direct = options.custom_flags(flags(OFlags::DIRECT)).open(path).ok();
+        let direct = direct.filter(|direct| {
+            direct.metadata().is_ok_and(|it| {
+                (it.dev(), it.ino(), it.rdev()) == (metadata.dev(), metadata.ino(), metadata.rdev())
+            })
+        });
         Ok(Self {
             is_device: metadata.file_type().is_block_device(),
             file,
+            direct,
         })
     }
+
+    /// The way past the page cache, for bytes that may take it.
+    fn direct(&self, bytes: &[u8], offset: u64) -> Option<&File> {
+        let aligned = bytes.len().is_multiple_of(PAGE)
+            && offset.is_multiple_of(PAGE as u64)
+            && bytes.as_ptr().align_offset(PAGE) == 0;
+        self.direct.as_ref().filter(|_| aligned)
+    }
+}
+
+fn flags(flags: OFlags) -> i32 {
+    flags.bits().cast_signed()
+}
+
+/// Whether the system does not do it past the page cache after all.
+fn is_refused(outcome: &io::Result<()>) -> bool {
+    matches!(outcome, Err(error) if error.kind() == io::ErrorKind::InvalidInput)
 }
 
 impl ReadAt for BlockFile {
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        if let Some(direct) = self.direct(buffer, offset) {
+            let outcome = ReadAt::read_exact_at(direct, buffer, offset);
+            if !is_refused(&outcome) {
+                return outcome;
+            }
+        }
         ReadAt::read_exact_at(&self.file, buffer, offset)
     }
 
@@ -247,7 +282,13 @@ impl ReadAt for BlockFile {
 
 impl WriteAt for BlockFile {
     fn write_all_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        WriteAt::write_all_at(&mut self.file, bytes, offset)
+        if let Some(direct) = self.direct(bytes, offset) {
+            let outcome = FileExt::write_all_at(direct, bytes, offset);
+            if !is_refused(&outcome) {
+                return outcome;
+            }
+        }
+        FileExt::write_all_at(&self.file, bytes, offset)
     }
 }
 

@@ -194,23 +194,27 @@ fn write<M: Medium + Send + Sync, R: Read>(
     boot_partition::disable(&mut target.boot)?;
 
     let stage = staged(installation.records);
+    let mut arguments = None;
+    let mut read_back = Vec::new();
     while let Some(item) = bundle.next_item()? {
         match item {
             Item::Unlisted { name, .. } => {
                 progress(Progress::Unlisted(name.escape_debug().to_string()));
             }
             Item::Member(member) if member.name == plan.root => {
-                root::write(
+                read_back = root::write(
                     member,
                     &mut target.root,
                     slot,
                     installation,
                     resumes,
+                    arguments.as_ref(),
                     progress,
                 )?;
             }
             Item::Member(member) if member.name == plan.kernel => {
                 keep_kernel(member, &stage, installation, progress)?;
+                arguments = Some(self::arguments(&stage, &disk.to_string())?);
             }
             // Listed in a section that is not this device's.
             Item::Member(_) => {}
@@ -222,12 +226,16 @@ fn write<M: Medium + Send + Sync, R: Read>(
         .root
         .settle()
         .map_err(Error::io("flush", slot.root_partition()))?;
-    let arguments = arguments(&stage, &disk.to_string())?;
-    verity::verify(
+    let arguments = arguments.ok_or_else(|| Error::Malformed {
+        path: stage.clone(),
+        reason: "the bundle ended without it".to_owned(),
+    })?;
+    verity::verify_rest(
         &target.root,
         &arguments.superblock(),
         arguments.hash_offset,
         &arguments.hash,
+        &read_back,
     )
     .map_err(Error::Mismatch)?;
 
@@ -304,9 +312,8 @@ fn keep_kernel<R: Read>(
 
 /// What the kernel image says about its root file system; it must be made for this disk.
 fn arguments(kernel: &Path, disk: &str) -> Result<RootArguments> {
-    let bytes = fs::read(kernel).map_err(Error::io("read", kernel))?;
-    let contents = uki::Contents::read(&bytes)?;
-    let command_line = contents.command_line;
+    let file = File::open(kernel).map_err(Error::io("open", kernel))?;
+    let command_line = uki::command_line(&file)?;
     let wanted = command_line
         .split_ascii_whitespace()
         .find_map(|argument| argument.strip_prefix("bedstone.disk="))
@@ -317,7 +324,7 @@ fn arguments(kernel: &Path, disk: &str) -> Result<RootArguments> {
             own: disk.to_owned(),
         });
     }
-    Ok(RootArguments::parse(command_line)?)
+    Ok(RootArguments::parse(&command_line)?)
 }
 
 fn staged(records: &Records) -> PathBuf {

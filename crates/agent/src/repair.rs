@@ -10,8 +10,9 @@ use bedstone_disk::content::Content;
 use bedstone_disk::fat::Volume;
 use bedstone_disk::layout::{KERNEL_FILE_NAME, Slot};
 use bedstone_disk::pe;
+use bedstone_disk::storage::{Aligned, ReadAt};
+use bedstone_disk::uki;
 use bedstone_disk::verity::{self, RootArguments};
-use bedstone_disk::{storage::ReadAt, uki};
 
 use crate::device::{Device, kernel_file};
 use crate::error::{Error, Result};
@@ -60,7 +61,7 @@ pub fn repair<M: Medium + Sync>(
         Slot::A => (&a.root, &mut b.root),
         Slot::B => (&b.root, &mut a.root),
     };
-    let mut buffer = vec![0; PIECE];
+    let mut buffer = Aligned::new(PIECE);
     let mut done = 0;
     while done < length {
         if interrupt.load(Ordering::Relaxed) {

@@ -1,7 +1,7 @@
 //! PE32 and PE32+ images: the container of EFI programs, kernels and unified kernel images.
 //!
 //! Source: Microsoft *PE Format* (2024-07), UEFI 2.10 §2.1.1. [`Image`] reads one strictly: what it accepts, firmware
-//! and signing tools read the same way. [`append_sections`], [`replace_section`], [`strip_certificates`],
+//! and signing tools read the same way; [`Headers`] does so without the content. [`append_sections`], [`replace_section`], [`strip_certificates`],
 //! [`append_certificate`] return a changed copy, with the header's checksum set; equal input gives equal bytes.
 
 mod edit;
@@ -15,7 +15,7 @@ pub use edit::{
     NewSection, append_certificate, append_sections, checksum, clear_nx_compatible,
     replace_section, strip_certificates,
 };
-pub use image::{Certificate, Image, Section};
+pub use image::{Certificate, Headers, Image, Section};
 
 /// Section characteristics: `IMAGE_SCN_*`.
 pub mod characteristics {

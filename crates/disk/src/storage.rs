@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
+use std::ops::{Deref, DerefMut};
 use std::os::unix::fs::FileExt;
 
 /// Something of known size that can be read anywhere.
@@ -79,6 +80,46 @@ impl WriteAt for Vec<u8> {
     }
 }
 
+/// What addresses, offsets and lengths are multiples of where the page cache is passed by (`O_DIRECT`): no device in use has
+/// larger logical blocks.
+pub const PAGE: usize = 4096;
+
+/// A buffer whose address is a multiple of [`PAGE`].
+#[derive(Debug)]
+pub struct Aligned {
+    bytes: Vec<u8>,
+    start: usize,
+    length: usize,
+}
+
+impl Aligned {
+    /// `length` zeros.
+    pub fn new(length: usize) -> Self {
+        let bytes = vec![0; length + PAGE];
+        // Moving the vector does not move what it holds.
+        let start = bytes.as_ptr().align_offset(PAGE).min(PAGE);
+        Self {
+            bytes,
+            start,
+            length,
+        }
+    }
+}
+
+impl Deref for Aligned {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes[self.start..][..self.length]
+    }
+}
+
+impl DerefMut for Aligned {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.start..][..self.length]
+    }
+}
+
 /// A part of some storage, addressed from its own start: a partition of a disk.
 #[derive(Debug)]
 pub struct Window<'a, S: ?Sized> {
@@ -149,6 +190,16 @@ mod tests {
                 .read_exact_at(&mut buffer, 8)
                 .is_err()
         );
+    }
+
+    #[test]
+    fn aligned_buffers_are() {
+        for length in [0, 1, PAGE, 3 * PAGE + 1] {
+            let mut buffer = Aligned::new(length);
+            buffer.fill(1);
+            assert_eq!(buffer.len(), length);
+            assert_eq!(buffer.as_ptr().align_offset(PAGE), 0);
+        }
     }
 
     #[test]

@@ -1,15 +1,19 @@
 //! Unified kernel images in the section layout of systemd-stub (UAPI group, *Unified Kernel Image* specification).
 //!
 //! A UKI is the stub, an EFI program, with the kernel and all that it needs appended as PE sections, so that one signature
-//! covers everything. [`Recipe::build`] makes one, [`Contents::read`] takes one apart.
+//! covers everything. [`Recipe::build`] makes one, [`Contents::read`] takes one apart, [`command_line`] reads what a device needs.
 
 use crate::error::{Error, Result};
 use crate::pe::{self, NewSection, characteristics};
+use crate::storage::ReadAt;
 
 mod sbat;
 
 #[cfg(test)]
 mod tests;
+
+const FORMAT: &str = "unified kernel image";
+const COMMAND_LINE: &str = ".cmdline";
 
 /// What goes into a unified kernel image.
 #[derive(Debug, Clone, Copy)]
@@ -114,19 +118,52 @@ impl<'a> Contents<'a> {
                 .map(|section| image.data(section))
                 .ok_or_else(|| fault(name, "it is missing"))
         };
-        let text = |name: &str| {
-            std::str::from_utf8(part(name)?)
-                .map(|text| text.trim_end_matches('\0'))
-                .map_err(|_| fault(name, "it is not UTF-8"))
-        };
+        let text = |name: &str| text(name, part(name)?);
         Ok(Self {
             os_release: text(".osrel")?,
             uname: text(".uname")?,
-            command_line: text(".cmdline")?,
+            command_line: text(COMMAND_LINE)?,
             initrd: part(".initrd")?,
             linux: part(".linux")?,
         })
     }
+}
+
+/// Longest command line that is taken; no kernel takes one that is longer than 4096 bytes.
+const COMMAND_LINE_LIMIT: u32 = 64 << 10;
+
+/// The command line of the image that is the whole of `file`. Its other parts must be there, and are not read: memory stays
+/// below 256 KiB.
+pub fn command_line(file: &(impl ReadAt + ?Sized)) -> Result<String> {
+    let length = file.size().map_err(Error::stream("measure", FORMAT))?;
+    let read = |offset: u64, length: u64| {
+        let mut bytes = vec![0; length as usize];
+        file.read_exact_at(&mut bytes, offset)
+            .map_err(Error::stream("read", FORMAT))?;
+        Ok::<_, Error>(bytes)
+    };
+    let headers = pe::Headers::parse(&read(0, length.min(pe::Headers::LIMIT))?, length)?;
+    let part = |name: &str| {
+        headers
+            .section(name)?
+            .ok_or_else(|| fault(name, "it is missing"))
+    };
+    for name in [".osrel", ".uname", ".initrd", ".linux"] {
+        part(name)?;
+    }
+    let section = part(COMMAND_LINE)?;
+    if section.size() > COMMAND_LINE_LIMIT {
+        return Err(fault(COMMAND_LINE, "it is longer than 64 KiB"));
+    }
+    let bytes = read(u64::from(section.raw_offset), u64::from(section.size()))?;
+    text(COMMAND_LINE, &bytes).map(str::to_owned)
+}
+
+/// The text in a section.
+fn text<'a>(section: &str, bytes: &'a [u8]) -> Result<&'a str> {
+    std::str::from_utf8(bytes)
+        .map(|text| text.trim_end_matches('\0'))
+        .map_err(|_| fault(section, "it is not UTF-8"))
 }
 
 /// The release (`uname -r`) that an x86 `bzImage` states in its boot header (Linux *x86 boot protocol*, `kernel_version`).

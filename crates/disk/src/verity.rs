@@ -25,7 +25,7 @@ use std::fmt;
 pub use arguments::RootArguments;
 pub use superblock::Superblock;
 pub use tree::{Formatted, append, format};
-pub use verify::{verify, verify_block};
+pub use verify::{Leaves, verify, verify_block, verify_rest};
 
 /// Bytes of the data and hash blocks that [`format()`] makes.
 pub const BLOCK: u64 = 4096;

@@ -18,6 +18,13 @@ pub struct Image<'a> {
     sections: Vec<Section>,
 }
 
+/// The headers of a PE image, for those who do not want to hold the whole file in memory. Accepted is what [`Image`] accepts.
+#[derive(Debug, Clone)]
+pub struct Headers {
+    layout: Layout,
+    sections: Vec<Section>,
+}
+
 /// Where the fields are that readers and editors need, as offsets in the file, and the values read most.
 #[derive(Debug, Clone)]
 pub(super) struct Layout {
@@ -69,6 +76,11 @@ impl Certificate<'_> {
 }
 
 impl Section {
+    /// Bytes of its content in the file, without the padding there and without zeros that only exist when loaded.
+    pub fn size(&self) -> u32 {
+        self.raw_size.min(self.virtual_size)
+    }
+
     /// The name without its padding; `None` when it is not UTF-8.
     pub fn name(&self) -> Option<&str> {
         let length = self.raw_name.iter().position(|byte| *byte == 0);
@@ -76,10 +88,13 @@ impl Section {
     }
 }
 
-impl<'a> Image<'a> {
-    /// Checks `bytes` as a whole.
-    pub fn parse(bytes: &'a [u8]) -> Result<Self> {
-        let field = Fields(bytes);
+impl Headers {
+    /// Bytes from a file's start that are enough for [`Headers::parse`]: no tool makes headers that come near it.
+    pub const LIMIT: u64 = 64 << 10;
+
+    /// Checks the headers of a file of `length` bytes that begins with `head`.
+    pub fn parse(head: &[u8], length: u64) -> Result<Self> {
+        let field = Fields(head);
         if field.take(0, 2)? != b"MZ" {
             return Err(malformed(0, "no `MZ` signature"));
         }
@@ -98,9 +113,9 @@ impl<'a> Image<'a> {
                 format!("`NumberOfSections` is {section_count}"),
             ));
         }
-        let layout = Layout::read(&field, coff)?;
+        let layout = Layout::read(&field, coff, length)?;
         let table_end = layout.section_table + usize::from(section_count) * SECTION_HEADER;
-        if layout.size_of_headers < table_end || layout.size_of_headers > bytes.len() {
+        if layout.size_of_headers < table_end || layout.size_of_headers as u64 > length {
             return Err(malformed(
                 layout.optional + 60,
                 "`SizeOfHeaders` does not enclose the section table",
@@ -109,13 +124,50 @@ impl<'a> Image<'a> {
         let sections = (0..usize::from(section_count))
             .map(|index| Section::read(&field, layout.section_table + index * SECTION_HEADER))
             .collect::<Result<Vec<_>>>()?;
-        let image = Self {
+        let headers = Self { layout, sections };
+        headers.check_placement(length)?;
+        Ok(headers)
+    }
+
+    /// The only section called `name`; `None` when there is none, an error when there are several.
+    pub fn section(&self, name: &str) -> Result<Option<&Section>> {
+        only(&self.sections, name, &self.layout)
+    }
+
+    fn check_placement(&self, length: u64) -> Result<()> {
+        let limit = self.layout.certificates.map_or(length, |c| c.0 as u64);
+        let mut free = self.layout.size_of_headers as u64;
+        for section in placed(&self.sections) {
+            let start = u64::from(section.raw_offset);
+            let end = start + u64::from(section.raw_size);
+            let name = || String::from_utf8_lossy(&section.raw_name).replace('\0', "");
+            if start < free {
+                return Err(malformed(
+                    start as usize,
+                    format!("section `{}` overlaps what is before it", name()),
+                ));
+            }
+            if end > limit {
+                return Err(malformed(
+                    start as usize,
+                    format!("section `{}` ends at {end:#x}, behind the image", name()),
+                ));
+            }
+            free = end;
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Image<'a> {
+    /// Checks `bytes` as a whole.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self> {
+        let Headers { layout, sections } = Headers::parse(bytes, bytes.len() as u64)?;
+        Ok(Self {
             bytes,
             layout,
             sections,
-        };
-        image.check_placement()?;
-        Ok(image)
+        })
     }
 
     /// The whole file.
@@ -142,22 +194,15 @@ impl<'a> Image<'a> {
 
     /// The only section called `name`; `None` when there is none, an error when there are several.
     pub fn section(&self, name: &str) -> Result<Option<&Section>> {
-        let mut found = self.sections.iter().filter(|s| s.name() == Some(name));
-        let first = found.next();
-        if found.next().is_some() {
-            return Err(malformed(
-                self.layout.section_table,
-                format!("section `{name}` occurs more than once"),
-            ));
-        }
-        Ok(first)
+        only(&self.sections, name, &self.layout)
     }
 
     /// A section's content without the padding in the file, and without zeros that only exist when loaded.
     pub fn data(&self, section: &Section) -> &'a [u8] {
-        let length = section.raw_size.min(section.virtual_size) as usize;
         let start = section.raw_offset as usize;
-        self.bytes.get(start..start + length).unwrap_or_default()
+        self.bytes
+            .get(start..start + section.size() as usize)
+            .unwrap_or_default()
     }
 
     /// The certificate table's entries.
@@ -185,9 +230,7 @@ impl<'a> Image<'a> {
 
     /// Sections with content in the file, by their place in it.
     pub(crate) fn placed_sections(&self) -> Vec<&Section> {
-        let mut placed: Vec<_> = self.sections.iter().filter(|s| s.raw_size > 0).collect();
-        placed.sort_by_key(|section| section.raw_offset);
-        placed
+        placed(&self.sections)
     }
 
     /// Offset at which the last section's content ends in the file.
@@ -214,34 +257,10 @@ impl<'a> Image<'a> {
     pub(crate) fn size_of_headers(&self) -> usize {
         self.layout.size_of_headers
     }
-
-    fn check_placement(&self) -> Result<()> {
-        let limit = self.layout.certificates.map_or(self.bytes.len(), |c| c.0);
-        let mut free = self.layout.size_of_headers;
-        for section in self.placed_sections() {
-            let start = section.raw_offset as usize;
-            let end = start.saturating_add(section.raw_size as usize);
-            let name = || String::from_utf8_lossy(&section.raw_name).replace('\0', "");
-            if start < free {
-                return Err(malformed(
-                    start,
-                    format!("section `{}` overlaps what is before it", name()),
-                ));
-            }
-            if end > limit {
-                return Err(malformed(
-                    start,
-                    format!("section `{}` ends at {end:#x}, behind the image", name()),
-                ));
-            }
-            free = end;
-        }
-        Ok(())
-    }
 }
 
 impl Layout {
-    fn read(field: &Fields<'_>, coff: usize) -> Result<Self> {
+    fn read(field: &Fields<'_>, coff: usize, length: u64) -> Result<Self> {
         let optional = coff + 20;
         let optional_size = usize::from(field.u16(coff + 16)?);
         let directories = match field.u16(optional)? {
@@ -271,7 +290,7 @@ impl Layout {
         let size = field.u32(certificate_entry + 4)? as usize;
         let certificates = match (start, size) {
             (_, 0) => None,
-            _ if start.is_multiple_of(8) && start.checked_add(size) == Some(field.0.len()) => {
+            _ if start.is_multiple_of(8) && (start as u64 + size as u64) == length => {
                 Some((start, size))
             }
             _ => {
@@ -309,6 +328,25 @@ impl Section {
             characteristics: field.u32(at + 36)?,
         })
     }
+}
+
+/// Sections with content in the file, by their place in it.
+fn placed(sections: &[Section]) -> Vec<&Section> {
+    let mut placed: Vec<_> = sections.iter().filter(|s| s.raw_size > 0).collect();
+    placed.sort_by_key(|section| section.raw_offset);
+    placed
+}
+
+fn only<'s>(sections: &'s [Section], name: &str, layout: &Layout) -> Result<Option<&'s Section>> {
+    let mut found = sections.iter().filter(|s| s.name() == Some(name));
+    let first = found.next();
+    if found.next().is_some() {
+        return Err(malformed(
+            layout.section_table,
+            format!("section `{name}` occurs more than once"),
+        ));
+    }
+    Ok(first)
 }
 
 /// Little-endian fields at offsets that may lie outside.

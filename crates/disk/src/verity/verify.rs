@@ -4,7 +4,7 @@ use rayon::prelude::*;
 use super::tree::{hash, salted};
 use super::{Block, DIGEST, FORMAT, Superblock};
 use crate::error::{Error, Result};
-use crate::storage::ReadAt;
+use crate::storage::{Aligned, ReadAt};
 
 /// Checks every data and hash block of `image` against `root`, on all threads of the current rayon pool.
 ///
@@ -15,6 +15,18 @@ pub fn verify(
     superblock: &Superblock,
     hash_offset: u64,
     root: &Digest,
+) -> Result<()> {
+    verify_rest(image, superblock, hash_offset, root, &[])
+}
+
+/// Does what [`verify`] does but for data blocks that were read already: `known` are the hashes that [`Leaves`] computed of
+/// the first leaves. The data under a leaf whose hash is right is not read again.
+pub fn verify_rest(
+    image: &(impl ReadAt + Sync + ?Sized),
+    superblock: &Superblock,
+    hash_offset: u64,
+    root: &Digest,
+    known: &[Digest],
 ) -> Result<()> {
     let tree = Tree::new(image, superblock, hash_offset)?;
     let mut expected = root.as_bytes().to_vec();
@@ -30,10 +42,66 @@ pub fn verify(
         }
         expected = digests;
     }
+    let size = (tree.fanout * u64::from(superblock.data_block_size)) as usize;
     let first_error = (0..tree.levels[0].blocks)
         .into_par_iter()
-        .find_map_first(|leaf| tree.check_leaf(leaf, &expected).err());
+        .map_init(
+            || None,
+            |buffer, leaf| {
+                let digests = tree.leaf(leaf, &expected)?;
+                let known = known.get(leaf as usize).map(Digest::as_bytes);
+                if known.is_some_and(|known| known == slot(&expected, leaf)) {
+                    return Ok(());
+                }
+                let buffer = buffer.get_or_insert_with(|| Aligned::new(size));
+                tree.check_data(leaf, &digests, buffer)
+            },
+        )
+        .find_map_first(Result::err);
     first_error.map_or(Ok(()), Err)
+}
+
+/// Hashes data blocks as they pass, leaf by leaf: all the data blocks that one hash block covers.
+#[derive(Debug)]
+pub struct Leaves {
+    salted: Hasher,
+    data_block: usize,
+    hash_block: usize,
+    whole: u64,
+}
+
+impl Leaves {
+    /// Begins at the first data block.
+    pub fn new(superblock: &Superblock) -> Result<Self> {
+        // Guards the arithmetic against parameters that never were a superblock.
+        superblock.to_bytes()?;
+        let hash_block = superblock.hash_block_size as usize;
+        Ok(Self {
+            salted: salted(&superblock.salt),
+            data_block: superblock.data_block_size as usize,
+            hash_block,
+            whole: superblock.data_blocks / (hash_block / DIGEST) as u64,
+        })
+    }
+
+    /// Leaves that are full; only these can be hashed so.
+    pub fn whole(&self) -> u64 {
+        self.whole
+    }
+
+    /// Bytes of data under a full leaf.
+    pub fn data(&self) -> usize {
+        self.hash_block / DIGEST * self.data_block
+    }
+
+    /// The hash of the leaf over as many bytes of data, as the level above it holds it.
+    pub fn hash(&self, data: &[u8]) -> Digest {
+        let mut block = Vec::with_capacity(self.hash_block);
+        for data in data.chunks_exact(self.data_block) {
+            block.extend_from_slice(hash(&self.salted, data).as_bytes());
+        }
+        hash(&self.salted, &block)
+    }
 }
 
 /// Checks the data block `index` and the hash blocks between it and `root`: what the kernel does when it is read.
@@ -127,19 +195,24 @@ impl<'a, S: ReadAt + Sync + ?Sized> Tree<'a, S> {
         Block::Hash(self.levels[level].first + index)
     }
 
-    /// Checks the leaf `leaf` against the digests of the level above, and the data blocks under it.
-    fn check_leaf(&self, leaf: u64, expected: &[u8]) -> Result<()> {
+    /// Checks the leaf `leaf` against the digests of the level above, and returns those in it.
+    fn leaf(&self, leaf: u64, expected: &[u8]) -> Result<Vec<u8>> {
         let mut digests = Vec::new();
         self.check(self.block(0, leaf), slot(expected, leaf), &mut digests)?;
+        Ok(digests)
+    }
+
+    /// Checks the data blocks under the leaf `leaf`, which go through `buffer`.
+    fn check_data(&self, leaf: u64, digests: &[u8], buffer: &mut [u8]) -> Result<()> {
         let size = u64::from(self.superblock.data_block_size);
         let first = leaf * self.fanout;
         let count = self.fanout.min(self.superblock.data_blocks - first);
-        let mut data = vec![0; (count * size) as usize];
+        let data = &mut buffer[..(count * size) as usize];
         self.image
-            .read_exact_at(&mut data, first * size)
+            .read_exact_at(data, first * size)
             .map_err(Error::stream("read", "image"))?;
         for (block, index) in data.chunks_exact(size as usize).zip(0..) {
-            if hash(&self.salted, block).as_bytes() != slot(&digests, index) {
+            if hash(&self.salted, block).as_bytes() != slot(digests, index) {
                 let block = Block::Data(first + index);
                 return Err(Error::Corrupt { block });
             }
