@@ -31,7 +31,6 @@ const NOT_ON_DEVICE: &[&str] = &[
     "rusqlite",
     "typst",
     "pgp",
-    "ureq",
     "clap",
     "liblzma-sys",
     "bedstone-deb",
