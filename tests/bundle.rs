@@ -153,6 +153,84 @@ fn creates_shows_and_verifies() {
 }
 
 #[test]
+fn differences_name_what_they_are_for() {
+    let workshop = workshop(&["own"]);
+    let root = fs::read(workshop.path("image/root.img")).unwrap();
+    let old = [&root[..100_000], b"another line\n"].concat();
+    fs::write(workshop.path("old.img"), &old).unwrap();
+    let rdiff = ["--delta", "rdiff", "--base", "old.img"];
+    let words = [&CREATE[..], &rdiff, &["-o", "rdiff.swu"]].concat();
+    workshop.run(words).succeeds();
+    let url = "http://updates.example/demo.zck";
+    let zchunk = ["--delta", "zchunk", "--url", url];
+    let words = [&CREATE[..], &zchunk, &["--with-full", "-o", "zchunk.swu"]].concat();
+    let (code, created) = json_of(&workshop, &words);
+    assert_eq!(code, Some(0));
+    let zck = fs::read(workshop.path("zchunk.zck")).unwrap();
+    assert_eq!(created["zchunk"]["sha256"], json!(Digest::of(&zck)));
+
+    let property =
+        |shown: &Value, name: &str| shown["sections"][0]["images"][0]["properties"][name].clone();
+    let size_and_digest = |bytes: &[u8]| (json!(bytes.len().to_string()), json!(Digest::of(bytes)));
+    for (file, chain, members) in [("rdiff.swu", "rdiff_image", 2), ("zchunk.swu", "delta", 3)] {
+        let (code, shown) = json_of(&workshop, &["bundle", "show", file]);
+        assert_eq!(code, Some(0));
+        assert_eq!(property(&shown, "chainhandler"), chain);
+        let output =
+            ["size", "sha256"].map(|it| property(&shown, &format!("bedstone-output-{it}")));
+        assert_eq!(output, <[Value; 2]>::from(size_and_digest(&root)));
+        assert_eq!(shown["members"].as_array().unwrap().len(), members);
+        let verify = ["bundle", "verify", file, "--certificate", "own.crt"];
+        workshop.run(verify).succeeds();
+        if file == "rdiff.swu" {
+            let base =
+                ["size", "sha256"].map(|it| property(&shown, &format!("bedstone-base-{it}")));
+            assert_eq!(base, <[Value; 2]>::from(size_and_digest(&old)));
+        } else {
+            assert_eq!(property(&shown, "url"), url);
+            assert_eq!(
+                shown["sections"][1]["selection"],
+                json!(["bedstone", "full"])
+            );
+            let size = &shown["members"][0]["size"];
+            assert!(zck.len() as u64 > size.as_u64().unwrap());
+        }
+    }
+
+    for (options, said) in [
+        (
+            &["--delta", "rdiff", "--base", "image/root.img"][..],
+            "this image's root file system",
+        ),
+        (&["--delta", "rdiff", "--base", "none.img"], "none.img"),
+        (&["--delta", "zchunk", "--url", "https://x/y"], "http://"),
+        (
+            &["--delta", "zchunk", "--url", url, "--encrypt", "aes"],
+            "--encrypt would hide nothing",
+        ),
+        (
+            &["--delta", "zchunk", "--url", url, "--base", "old.img"],
+            "--base goes with",
+        ),
+        (&["--base", "old.img"], "--base goes with"),
+    ] {
+        workshop
+            .run([&CREATE[..], options].concat())
+            .refuses(INPUT, &[said]);
+    }
+    for options in [
+        &["--delta", "rdiff"][..],
+        &["--delta", "zchunk"],
+        &["--with-full"],
+    ] {
+        workshop
+            .run([&CREATE[..], options].concat())
+            .refuses(2, &[]);
+    }
+    assert_eq!(files(&workshop.path("image")).len(), 4);
+}
+
+#[test]
 fn refuses_what_a_device_would() {
     let workshop = workshop(&["own", "other"]);
     workshop
@@ -213,9 +291,7 @@ fn refuses_what_it_cannot_bundle() {
         words[position] = word;
         workshop.run(words).refuses(INPUT, &[named]);
     }
-    workshop
-        .run(&CREATE[..7])
-        .refuses(INPUT, &["--hardware"]);
+    workshop.run(&CREATE[..7]).refuses(INPUT, &["--hardware"]);
     workshop
         .run([&CREATE[..], &["--encrypt", "own.crt"]].concat())
         .refuses(INPUT, &["own.crt"]);

@@ -11,6 +11,8 @@ mod disk;
 mod enumerate;
 #[path = "powercut/product.rs"]
 mod product;
+#[path = "powercut/server.rs"]
+mod server;
 
 use std::sync::atomic::AtomicBool;
 
@@ -22,7 +24,8 @@ use bedstone_disk::layout::Slot;
 
 use disk::Machine;
 use enumerate::{Allowed, Report, examine};
-use product::{Product, Release};
+use product::{Carried, Product, Release, zchunk_file};
+use server::Server;
 
 static CALM: AtomicBool = AtomicBool::new(false);
 
@@ -38,6 +41,26 @@ fn policy(running: &str) -> Policy {
 
 /// Installs a release, as the agent on the device does.
 fn update(machine: &Machine, product: &Product, running: &str, release: &Release, attempts: u8) {
+    let code = install_bundle(
+        machine,
+        product,
+        running,
+        release,
+        &release.bundle,
+        attempts,
+    );
+    assert_eq!(code, "installed");
+}
+
+/// Installs a bundle of a release; returns the result code.
+fn install_bundle(
+    machine: &Machine,
+    product: &Product,
+    running: &str,
+    release: &Release,
+    bundle: &[u8],
+    attempts: u8,
+) -> &'static str {
     let records = tempfile::tempdir().expect("a directory");
     let trust = Trust::new(&product.certificate, Clock::Unknown).expect("a certificate");
     let records = Records::new(records.path());
@@ -49,18 +72,18 @@ fn update(machine: &Machine, product: &Product, running: &str, release: &Release
         records: &records,
         interrupt: &CALM,
     };
-    let outcome = install(
-        &mut machine.device(),
-        release.bundle.as_slice(),
-        &installation,
-        &mut |_| {},
-    )
-    .expect("an installation");
+    let outcome = install(&mut machine.device(), bundle, &installation, &mut |_| {});
     let expected = Outcome::Installed {
         slot: machine.running().other(),
         version: release.version.to_owned(),
     };
-    assert_eq!(outcome, expected);
+    match outcome {
+        Ok(outcome) => {
+            assert_eq!(outcome, expected);
+            "installed"
+        }
+        Err(error) => error.code(),
+    }
 }
 
 #[test]
@@ -144,4 +167,48 @@ fn no_power_cut_bricks_a_device() {
     println!("{report}");
     assert_eq!(report.bricked, 0);
     assert!(report.states() > 10_000, "{report}");
+}
+
+/// The first release's root file system makes a part of the second one's: that is written from the running slot.
+#[test]
+fn no_power_cut_during_a_difference_bricks_a_device() {
+    let product = Product::new();
+    let one = product.release("1.0");
+    let two = product.release_after(&one, "2.0");
+    let server = Server::start(zchunk_file(&two.root).1);
+    let rdiff = Carried::Rdiff {
+        base: &one.root,
+        with_whole: false,
+    };
+    let zchunk = Carried::Zchunk {
+        url: &server.url,
+        with_whole: false,
+    };
+    for (name, carried) in [
+        ("full", Carried::Whole),
+        ("rdiff", rdiff),
+        ("zchunk", zchunk),
+    ] {
+        let bundle = product.bundle(&two, &carried);
+        let install =
+            |machine: &Machine| install_bundle(machine, &product, "1.0", &two, &bundle, 3);
+        let mut machine = Machine::new(&product, &one);
+        let mut report = Report::default();
+        if name == "zchunk" {
+            // A download that breaks off first.
+            server.break_after(20_000);
+            let log = machine.record(|machine| assert_eq!(install(machine), "download"));
+            let allowed = Allowed::from(&one);
+            examine(&mut report, "zchunk 2.0, broken off", &log, &allowed);
+            server.break_after(u64::MAX);
+        }
+        let log = machine.record(|machine| assert_eq!(install(machine), "installed"));
+        let allowed = Allowed::from(&one).to(&two);
+        examine(&mut report, &format!("{name} 2.0"), &log, &allowed);
+        machine.start(&two, Slot::B);
+
+        println!("{name}: {report}");
+        assert_eq!(report.bricked, 0, "{name}");
+        assert!(report.states() > 3000, "{name}: {report}");
+    }
 }

@@ -1,13 +1,16 @@
 //! A product with releases: root file systems with hash trees, kernel images, signed bundles.
 
+#![allow(dead_code, reason = "every test binary uses a part of it")]
+
 use std::fs;
-use std::path::Path;
+use std::io::Cursor;
 use std::process::Command;
 
 use bedstone_bundle::description::{Compression, Syntax};
-use bedstone_bundle::layout::{Slots, TwoSlots};
+use bedstone_bundle::layout::{Delta, Image, Root, Slots, TwoSlots};
 use bedstone_bundle::signature::FileKey;
 use bedstone_bundle::{Artifact, Options, write};
+use bedstone_delta::{rdiff, zchunk};
 use bedstone_disk::content::Content;
 use bedstone_disk::cpio::Format;
 use bedstone_disk::guid::Guid;
@@ -34,9 +37,18 @@ pub(crate) struct Product {
 pub(crate) struct Release {
     pub(crate) version: &'static str,
     pub(crate) root: Vec<u8>,
+    /// Bytes of it without the hash tree.
+    pub(crate) data: usize,
     pub(crate) kernel: Vec<u8>,
     pub(crate) root_hash: Digest,
     pub(crate) bundle: Vec<u8>,
+}
+
+/// How a bundle carries the root file system.
+pub(crate) enum Carried<'a> {
+    Whole,
+    Rdiff { base: &'a [u8], with_whole: bool },
+    Zchunk { url: &'a str, with_whole: bool },
 }
 
 impl Product {
@@ -63,16 +75,25 @@ impl Product {
         }
     }
 
+    /// A release whose root file system has nothing in common with that of another.
     pub(crate) fn release(&self, version: &'static str) -> Release {
+        self.release_of(version, noise(version, ROOT))
+    }
+
+    /// A release that differs from an older one in a tenth of its root file system, what follows having moved by some bytes.
+    pub(crate) fn release_after(&self, older: &Release, version: &'static str) -> Release {
+        let mut data = older.root[..older.data].to_vec();
+        let changed = data.len() / 3..data.len() / 3 + data.len() / 10;
+        data.splice(changed.clone(), noise(version, changed.len() + 7));
+        data.truncate(older.data);
+        self.release_of(version, data)
+    }
+
+    /// A release with this root file system.
+    pub(crate) fn release_of(&self, version: &'static str, data: Vec<u8>) -> Release {
         let path = |name: &str| self.directory.path().join(format!("{version}-{name}"));
         let root = path("root");
-        // Every block differs from every other, and from those of other releases.
-        let mut bytes = Vec::with_capacity(ROOT + 32);
-        while bytes.len() < ROOT {
-            let next = Digest::of(format!("{version} {}", bytes.len()).as_bytes());
-            bytes.extend(next.as_bytes());
-        }
-        fs::write(&root, bytes).expect("a root file system");
+        fs::write(&root, &data).expect("a root file system");
         let uuid = Guid::derive(&Digest::of(version.as_bytes()), "root");
         let formatted = verity::append(&root, &[7; 32], uuid).expect("a hash tree");
         let arguments = RootArguments::new(&formatted, "erofs");
@@ -92,19 +113,60 @@ impl Product {
         }
         .build()
         .expect("a kernel image");
-        let root = fs::read(&root).expect("a root file system");
-        let bundle = self.bundle(version, &root, &kernel, &path("scratch"));
-        Release {
+        let mut release = Release {
             version,
-            root,
+            root: fs::read(&root).expect("a root file system"),
+            data: data.len(),
             kernel,
             root_hash: arguments.hash,
-            bundle,
-        }
+            bundle: Vec::new(),
+        };
+        release.bundle = self.bundle(&release, &Carried::Whole);
+        release
     }
 
-    fn bundle(&self, version: &str, root: &[u8], kernel: &[u8], scratch: &Path) -> Vec<u8> {
-        fs::create_dir(scratch).expect("a directory");
+    /// A bundle of a release.
+    pub(crate) fn bundle(&self, release: &Release, carried: &Carried<'_>) -> Vec<u8> {
+        let output = image(&release.root);
+        let whole = artifact("root.img", &release.root, Compression::Zstd);
+        let (delta, member, with_whole) = match carried {
+            Carried::Whole => (None, None, true),
+            Carried::Rdiff { base, with_whole } => {
+                let delta = Delta::Rdiff {
+                    base: image(base),
+                    output,
+                };
+                let member = rdiff_between(base, &release.root);
+                (Some(delta), Some((member, Compression::Zstd)), *with_whole)
+            }
+            Carried::Zchunk { url, with_whole } => {
+                let url = (*url).to_owned();
+                let delta = Delta::Zchunk { url, output };
+                let (header, _) = zchunk_file(&release.root);
+                (Some(delta), Some((header, Compression::None)), *with_whole)
+            }
+        };
+        let root = match delta {
+            None => Root::Full(whole.name.clone()),
+            Some(delta) => Root::Delta {
+                member: "root.delta".to_owned(),
+                delta,
+                full: with_whole.then(|| whole.name.clone()),
+            },
+        };
+        let artifacts: Vec<Artifact> = [
+            member.map(|(bytes, compression)| artifact("root.delta", &bytes, compression)),
+            with_whole.then_some(whole),
+            Some(artifact("linux.efi", &release.kernel, Compression::Zstd)),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        self.write(release.version, root, &artifacts)
+    }
+
+    /// A bundle of these artifacts.
+    pub(crate) fn write(&self, version: &str, root: Root, artifacts: &[Artifact]) -> Vec<u8> {
         let two = TwoSlots {
             version: version.to_owned(),
             name: "power cuts".to_owned(),
@@ -114,16 +176,11 @@ impl Product {
                 boots: ["BOOT0".to_owned(), "BOOT1".to_owned()],
                 kernel: "linux.efi".to_owned(),
             },
-            root: "root.img".to_owned(),
+            root,
             kernel: "linux.efi".to_owned(),
             boot_loader: None,
         };
-        let artifact = |name: &str, bytes: &[u8]| Artifact {
-            name: name.to_owned(),
-            content: Content::Bytes(bytes.to_vec()),
-            compression: Compression::Zstd,
-            encrypted: false,
-        };
+        let scratch = tempfile::tempdir().expect("a directory");
         let options = Options {
             format: Format::Crc,
             syntax: Syntax::Libconfig,
@@ -132,10 +189,58 @@ impl Product {
             workers: 1,
             key: None,
             signer: &self.key,
-            scratch,
+            scratch: scratch.path(),
         };
-        let artifacts = [artifact("root.img", root), artifact("linux.efi", kernel)];
-        let (bytes, _) = write(Vec::new(), two.describe(), &artifacts, &options).expect("a bundle");
+        let (bytes, _) = write(Vec::new(), two.describe(), artifacts, &options).expect("a bundle");
         bytes
     }
+}
+
+/// Bytes that repeat nowhere, and that no other seed gives.
+pub(crate) fn noise(seed: &str, length: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(length + 32);
+    while bytes.len() < length {
+        let next = Digest::of(format!("{seed} {}", bytes.len()).as_bytes());
+        bytes.extend(next.as_bytes());
+    }
+    bytes.truncate(length);
+    bytes
+}
+
+pub(crate) fn artifact(name: &str, bytes: &[u8], compression: Compression) -> Artifact {
+    Artifact {
+        name: name.to_owned(),
+        content: Content::Bytes(bytes.to_vec()),
+        compression,
+        encrypted: false,
+    }
+}
+
+pub(crate) fn image(bytes: &[u8]) -> Image {
+    Image {
+        size: bytes.len() as u64,
+        sha256: Digest::of(bytes),
+    }
+}
+
+/// The delta from one image to another.
+pub(crate) fn rdiff_between(mut old: &[u8], mut new: &[u8]) -> Vec<u8> {
+    let (mut signature, mut delta) = (Vec::new(), Vec::new());
+    let options = rdiff::Options::recommended(old.len() as u64);
+    rdiff::signature(&mut old, options, &mut signature).expect("a signature");
+    let signature = rdiff::Signature::read(&mut signature.as_slice()).expect("a signature");
+    rdiff::delta(&signature, &mut new, &mut delta).expect("a delta");
+    delta
+}
+
+/// The header of a zchunk file, and all of it.
+pub(crate) fn zchunk_file(mut image: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let options = zchunk::Options {
+        level: 1,
+        threads: 2,
+    };
+    let mut file = Vec::new();
+    let mut spool = Cursor::new(Vec::new());
+    let header = zchunk::write(&mut image, options, &mut spool, &mut file).expect("a zchunk file");
+    (header.to_bytes(), file)
 }

@@ -68,6 +68,15 @@ impl<M> Device<M> {
         }
     }
 
+    /// The running slot, and the other one to be changed.
+    pub(crate) fn both(&mut self) -> (&Partitions<M>, &mut Partitions<M>) {
+        let [a, b] = &mut self.slots;
+        match self.running {
+            Slot::A => (a, b),
+            Slot::B => (b, a),
+        }
+    }
+
     /// The slot that an update goes to.
     pub fn target(&self) -> Slot {
         self.running.other()

@@ -79,6 +79,24 @@ pub enum Error {
         /// What is too small.
         place: String,
     },
+    /// The running slot does not hold the version that the bundle is the difference to. Nothing has been written.
+    #[error("`{member}` is the difference to another version than the running one")]
+    WrongBase {
+        /// The member of the bundle.
+        member: String,
+        /// What is there, and what should be.
+        #[source]
+        source: bedstone_delta::Error,
+    },
+    /// The root file system cannot be made from a difference.
+    #[error("cannot make the root file system from `{member}`")]
+    Delta {
+        /// The member of the bundle.
+        member: String,
+        /// Why not.
+        #[source]
+        source: bedstone_delta::Error,
+    },
     /// What was written does not belong together: the kernel's command line announces another root file system.
     #[error("kernel and root file system of the bundle do not belong together")]
     Mismatch(#[source] bedstone_disk::Error),
@@ -134,6 +152,8 @@ impl Error {
             Self::Downgrade { .. } => "downgrade",
             Self::Unsupported { .. } => "unsupported",
             Self::TooLarge { .. } => "too-large",
+            Self::WrongBase { .. } => "wrong-base",
+            Self::Delta { source, .. } => code_of(source),
             Self::Mismatch(_) => "mismatch",
             Self::ReadBack { .. } => "read-back",
             Self::OnTrial(_) => "on-trial",
@@ -158,6 +178,21 @@ impl Error {
             path,
             source,
         }
+    }
+}
+
+fn code_of(error: &bedstone_delta::Error) -> &'static str {
+    use bedstone_delta::{Error, Source};
+    match error {
+        Error::Connection { .. } | Error::Refused { .. } | Error::NoBody { .. } => "download",
+        // Its digest is signed, so it is the server that sent something else.
+        Error::WrongChunk {
+            source_of_chunk: Source::Body,
+            ..
+        } => "download",
+        Error::WrongLength { .. } | Error::WrongOutput { .. } => "hash-mismatch",
+        Error::Malformed { .. } | Error::TooLarge { .. } | Error::OutsideBase { .. } => "malformed",
+        _ => "failed",
     }
 }
 

@@ -1,29 +1,31 @@
 //! From a bundle to a slot that is started next.
 
+mod delta;
+mod kernel;
 mod root;
+mod source;
 
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bedstone_bundle::crypt::Key;
 use bedstone_bundle::signature::{Names, Trust};
-use bedstone_bundle::{Bundle, Item, Member};
+use bedstone_bundle::{Bundle, Item};
 use bedstone_disk::bgenv::{Environment, State, Value};
 use bedstone_disk::boot_partition::{self, ATTEMPTS, Medium};
 use bedstone_disk::content::Content;
+use bedstone_disk::guid::Guid;
 use bedstone_disk::layout::Slot;
-use bedstone_disk::uki;
 use bedstone_disk::verity::{self, RootArguments};
+use bedstone_store::Digest;
 
-use crate::device::{Device, kernel_file};
+use crate::device::{Device, Partitions, kernel_file};
 use crate::error::{Error, Result};
 use crate::plan::{Plan, Policy, Verdict};
 use crate::transaction::{self, Records, Transaction};
+use source::{Running, Source};
 
-/// Largest kernel image that is taken.
-const KERNEL_LIMIT: u64 = 256 << 20;
 /// Bytes that are copied at a time.
 const PIECE: usize = 256 << 10;
 
@@ -56,11 +58,20 @@ pub enum Progress {
         /// The slot that is written.
         slot: Slot,
     },
-    /// So many bytes of the member were taken.
+    /// The running root file system is read: is it the one that the bundle is the difference to?
+    CheckingBase,
+    /// The difference is of no use, so the whole root file system is taken, which the bundle has too.
+    TakingWhole {
+        /// The result code that there would have been without.
+        code: &'static str,
+        /// Why it is of no use.
+        reason: String,
+    },
+    /// So much was made of the member.
     Member {
         /// Its name.
         name: String,
-        /// Bytes of its content so far.
+        /// Bytes of its content so far; for a difference, bytes of what comes out.
         bytes: u64,
     },
     /// Everything is on the disk; now it is read back.
@@ -98,9 +109,14 @@ pub fn install<M: Medium + Send + Sync>(
         Verdict::Install(plan) => plan,
         Verdict::UpToDate(version) => return Ok(Outcome::UpToDate(version)),
     };
-    let revision = may_write(device)?;
-    let slot = device.target();
+    let next = next_environment(device)?;
+    let (slot, disk) = (device.target(), device.disk);
     let resumes = resumes(installation.records, &plan, slot)?;
+    let (running, target) = device.both();
+    let running = Running::new(&running.root, installation.interrupt);
+    let place = slot.root_partition();
+    let room = target.root.size().map_err(Error::io("measure", place))?;
+    let source = Source::choose(&plan.root, &running, (room, place), progress)?;
     let transaction = Transaction::begin(&installation.policy.running_version, &plan.version, slot);
     installation.records.write(&transaction)?;
     progress(Progress::Begun {
@@ -108,16 +124,15 @@ pub fn install<M: Medium + Send + Sync>(
         signer: subject(bundle.signer()),
         slot,
     });
-    let written = write(
-        device,
-        &mut bundle,
-        &plan,
+    let job = Job {
         installation,
+        plan: &plan,
+        slot,
+        disk,
         resumes,
-        revision,
-        progress,
-    );
-    let _ = fs::remove_file(staged(installation.records));
+    };
+    let written = job.write(target, &mut bundle, source, next, progress);
+    let _ = fs::remove_file(kernel::staged(installation.records));
     match written {
         Ok(()) => {
             let state = transaction::State::Installed;
@@ -140,11 +155,11 @@ pub fn install<M: Medium + Send + Sync>(
     }
 }
 
-/// Whether the other slot may be written; the revision that makes it the newest.
+/// The environment that makes the other slot the one that is started next, if it may be written.
 ///
 /// It may not while the running slot is on trial, because the other one is then where the machine falls back to, nor while
 /// the boot loader would not start the running slot again.
-fn may_write<M: Medium>(device: &Device<M>) -> Result<u32> {
+fn next_environment<M: Medium>(device: &Device<M>) -> Result<Environment> {
     let slot = device.running;
     let own = device
         .environment(slot)
@@ -164,171 +179,143 @@ fn may_write<M: Medium>(device: &Device<M>) -> Result<u32> {
     if own.in_progress || own.revision == 0 {
         return Err(refuse("its environment is that of an unfinished update"));
     }
-    own.revision
-        .checked_add(1)
-        .ok_or_else(|| refuse("its revision is the highest that there is"))
+    Ok(Environment {
+        kernel_file: kernel_file(device.target()),
+        state: State::Installed,
+        revision: own
+            .revision
+            .checked_add(1)
+            .ok_or_else(|| refuse("its revision is the highest that there is"))?,
+        // The watchdog's timeout is the machine's, not the update's.
+        watchdog_seconds: own.watchdog_seconds,
+        ..Environment::default()
+    })
 }
 
-/// Whether the slot holds the beginning of the same update.
+/// Whether the slot holds the beginning of the same update, or all of it.
 fn resumes(records: &Records, plan: &Plan, slot: Slot) -> Result<bool> {
     Ok(records.read()?.is_some_and(|last| {
-        last.state == transaction::State::Installing
+        use transaction::State::{Failed, Installing};
+        matches!(last.state, Installing | Failed)
             && last.to == plan.version
             && Slot::parse(&last.slot) == Some(slot)
     }))
 }
 
-/// Writes the slot and, last of all, the environment that starts it.
-fn write<M: Medium + Send + Sync, R: Read>(
-    device: &mut Device<M>,
-    bundle: &mut Bundle<R>,
-    plan: &Plan,
-    installation: &Installation<'_>,
+/// A slot to be written.
+struct Job<'a> {
+    installation: &'a Installation<'a>,
+    plan: &'a Plan,
+    slot: Slot,
+    disk: Guid,
+    /// Whether the slot holds some of it already.
     resumes: bool,
-    revision: u32,
-    progress: &mut dyn FnMut(Progress),
-) -> Result<()> {
-    let disk = device.disk;
-    let slot = device.target();
-    let target = device.slot_mut(slot);
-    boot_partition::disable(&mut target.boot)?;
+}
 
-    let stage = staged(installation.records);
-    let mut arguments = None;
-    let mut read_back = Vec::new();
-    while let Some(item) = bundle.next_item()? {
-        match item {
-            Item::Unlisted { name, .. } => {
-                progress(Progress::Unlisted(name.escape_debug().to_string()));
-            }
-            Item::Member(member) if member.name == plan.root => {
-                read_back = root::write(
-                    member,
-                    &mut target.root,
-                    slot,
-                    installation,
-                    resumes,
-                    arguments.as_ref(),
-                    progress,
-                )?;
-            }
-            Item::Member(member) if member.name == plan.kernel => {
-                keep_kernel(member, &stage, installation, progress)?;
-                arguments = Some(self::arguments(&stage, &disk.to_string())?);
-            }
-            // Listed in a section that is not this device's.
-            Item::Member(_) => {}
+impl Job<'_> {
+    /// Writes the slot and, last of all, the environment that starts it.
+    fn write<M: Medium + Send + Sync, R: Read>(
+        &self,
+        target: &mut Partitions<M>,
+        bundle: &mut Bundle<R>,
+        source: Source<'_, M>,
+        mut environment: Environment,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<()> {
+        let (slot, installation) = (self.slot, self.installation);
+        boot_partition::disable(&mut target.boot)?;
+
+        let stage = kernel::staged(installation.records);
+        let (arguments, read_back) =
+            self.take_members(&mut target.root, bundle, source, progress)?;
+        progress(Progress::Verifying);
+        target
+            .root
+            .settle()
+            .map_err(Error::io("flush", slot.root_partition()))?;
+        verity::verify_rest(
+            &target.root,
+            &arguments.superblock(),
+            arguments.hash_offset,
+            &arguments.hash,
+            &read_back,
+        )
+        .map_err(Error::Mismatch)?;
+
+        let left = installation.attempts.saturating_sub(1);
+        environment.variables.set(ATTEMPTS, &Value::U8(left))?;
+        let bytes = environment.to_bytes()?;
+        let read_back = |source| Error::ReadBack {
+            place: format!("partition `{}`", slot.boot_partition()),
+            source,
+        };
+        boot_partition::renew(
+            &mut target.boot,
+            &target.identity,
+            &environment,
+            &Content::File(stage),
+        )
+        .map_err(read_back)?;
+        if installation.interrupt.load(Ordering::Relaxed) {
+            return Err(Error::Interrupted);
         }
+        boot_partition::replace_environment(&mut target.boot, &bytes).map_err(read_back)?;
+        Ok(())
     }
-    progress(Progress::Verifying);
-    let place = |partition: &str| format!("partition `{partition}`");
-    target
-        .root
-        .settle()
-        .map_err(Error::io("flush", slot.root_partition()))?;
-    let arguments = arguments.ok_or_else(|| Error::Malformed {
-        path: stage.clone(),
-        reason: "the bundle ended without it".to_owned(),
-    })?;
-    verity::verify_rest(
-        &target.root,
-        &arguments.superblock(),
-        arguments.hash_offset,
-        &arguments.hash,
-        &read_back,
-    )
-    .map_err(Error::Mismatch)?;
 
-    let mut environment = Environment {
-        kernel_file: kernel_file(slot),
-        state: State::Installed,
-        revision,
-        ..Environment::default()
-    };
-    environment.watchdog_seconds = watchdog(device)?;
-    let left = installation.attempts.saturating_sub(1);
-    environment.variables.set(ATTEMPTS, &Value::U8(left))?;
-    let bytes = environment.to_bytes()?;
-    let target = device.slot_mut(slot);
-    let read_back = |source| Error::ReadBack {
-        place: place(slot.boot_partition()),
-        source,
-    };
-    boot_partition::renew(
-        &mut target.boot,
-        &target.identity,
-        &environment,
-        &Content::File(stage),
-    )
-    .map_err(read_back)?;
-    if installation.interrupt.load(Ordering::Relaxed) {
-        return Err(Error::Interrupted);
-    }
-    boot_partition::replace_environment(&mut target.boot, &bytes).map_err(read_back)?;
-    Ok(())
-}
-
-/// The watchdog's timeout is the machine's, not the update's.
-fn watchdog<M: Medium>(device: &Device<M>) -> Result<u16> {
-    Ok(device.environment(device.running)?.watchdog_seconds)
-}
-
-/// Puts the kernel image aside, so that it is known to be right before the boot partition changes.
-fn keep_kernel<R: Read>(
-    member: Member<'_, R>,
-    path: &Path,
-    installation: &Installation<'_>,
-    progress: &mut dyn FnMut(Progress),
-) -> Result<()> {
-    let name = member.name.clone();
-    if let Some(directory) = path.parent() {
-        fs::create_dir_all(directory).map_err(Error::io("create", directory))?;
-    }
-    let mut content = member.content(installation.key)?;
-    let mut file = File::create(path).map_err(Error::io("create", path))?;
-    let mut buffer = vec![0; PIECE];
-    let mut bytes = 0;
-    loop {
-        let length = read(&mut content, &mut buffer, installation.interrupt)?;
-        if length == 0 {
-            return Ok(());
+    /// Writes the root file system and puts the kernel image aside. Returns what that says about the root file system, and
+    /// the hashes of the leaves that were read back already.
+    fn take_members<M: Medium + Send + Sync, R: Read>(
+        &self,
+        target: &mut M,
+        bundle: &mut Bundle<R>,
+        mut source: Source<'_, M>,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<(RootArguments, Vec<Digest>)> {
+        let stage = kernel::staged(self.installation.records);
+        let mut resumes = self.resumes;
+        let mut failed = None;
+        let mut arguments = None;
+        let mut read_back = Vec::new();
+        while let Some(item) = bundle.next_item()? {
+            match item {
+                Item::Unlisted { name, .. } => {
+                    progress(Progress::Unlisted(name.escape_debug().to_string()));
+                }
+                Item::Member(member) if member.name == source.member() => {
+                    failed = None;
+                    let known = arguments.as_ref();
+                    match source.write(member, target, self, resumes, known, progress) {
+                        Ok(hashes) => read_back = hashes,
+                        Err(error) => {
+                            // What is there already of the whole one need not be written again.
+                            resumes = true;
+                            match source.instead(&error, progress) {
+                                Some(whole) => source = whole,
+                                None => return Err(error),
+                            }
+                            failed = Some(error);
+                        }
+                    }
+                }
+                Item::Member(member) if member.name == self.plan.kernel => {
+                    kernel::keep(member, &stage, self.installation, progress)?;
+                    arguments = Some(kernel::arguments(&stage, &self.disk.to_string())?);
+                }
+                // Listed in a section that is not this device's.
+                Item::Member(_) => {}
+            }
         }
-        bytes += length as u64;
-        if bytes > KERNEL_LIMIT {
-            return Err(Error::TooLarge {
-                member: name,
-                limit: KERNEL_LIMIT,
-                place: "a kernel image".to_owned(),
-            });
+        // The whole root file system came before the difference, and is not seen again.
+        if let Some(error) = failed {
+            return Err(error);
         }
-        file.write_all(&buffer[..length])
-            .map_err(Error::io("write", path))?;
-        progress(Progress::Member {
-            name: name.clone(),
-            bytes,
-        });
+        let arguments = arguments.ok_or_else(|| Error::Malformed {
+            path: stage,
+            reason: "the bundle ended without it".to_owned(),
+        })?;
+        Ok((arguments, read_back))
     }
-}
-
-/// What the kernel image says about its root file system; it must be made for this disk.
-fn arguments(kernel: &Path, disk: &str) -> Result<RootArguments> {
-    let file = File::open(kernel).map_err(Error::io("open", kernel))?;
-    let command_line = uki::command_line(&file)?;
-    let wanted = command_line
-        .split_ascii_whitespace()
-        .find_map(|argument| argument.strip_prefix("bedstone.disk="))
-        .unwrap_or("none");
-    if !wanted.eq_ignore_ascii_case(disk) {
-        return Err(Error::WrongProduct {
-            wanted: wanted.escape_debug().to_string(),
-            own: disk.to_owned(),
-        });
-    }
-    Ok(RootArguments::parse(&command_line)?)
-}
-
-fn staged(records: &Records) -> PathBuf {
-    records.directory().join("kernel.part")
 }
 
 /// Reads a piece of a member, unless the user asked to stop.
@@ -350,7 +337,7 @@ fn subject(signer: &Names) -> String {
 }
 
 /// An error with everything behind it, on one line.
-fn chain(error: &Error) -> String {
+pub(crate) fn chain(error: &Error) -> String {
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {

@@ -2,12 +2,14 @@
 //!
 //! Understood is the shape of CIP's bundles, which `bedstone bundle create` writes: one image and one file of the handler
 //! `roundrobin`, of the subtypes `image` and `kernel`. Their `device`, a list `CURRENT->TARGET`, must lead to the slots of
-//! this device; which of them is current is known better than from the boot loader's variables.
+//! this device; which of them is current is known better than from the boot loader's variables. The image may be a difference
+//! to what is running, if the bundle says what comes out ([`Delta`]).
 
 use std::cmp::Ordering;
 
 use bedstone_bundle::Description;
 use bedstone_bundle::description::{Entry, Property};
+use bedstone_bundle::layout::{Delta, FULL, Root};
 
 use crate::error::{Error, Result};
 use crate::version::compare;
@@ -32,8 +34,8 @@ pub struct Policy {
 pub struct Plan {
     /// The bundle's version.
     pub version: String,
-    /// The member with the root file system.
-    pub root: String,
+    /// How the root file system is carried.
+    pub root: Root,
     /// The member with the kernel image.
     pub kernel: String,
 }
@@ -84,17 +86,29 @@ impl Verdict {
             let Some(filename) = &entry.filename else {
                 return unsupported("an entry without a file".to_owned());
             };
+            let refused = |what: String| format!("{what}, for `{}`", filename.escape_debug());
             if let Some(what) = unusual(entry) {
-                return unsupported(format!("{what}, for `{}`", filename.escape_debug()));
+                return unsupported(refused(what));
             }
-            let place = match entry.properties.get("subtype") {
-                Some(Property::One(subtype)) if subtype == "image" => &mut root,
-                Some(Property::One(subtype)) if subtype == "kernel" => &mut kernel,
+            let second = match subtype(entry) {
+                Some("image") => match carried(entry, filename) {
+                    Ok(carried) => root.replace(carried).is_some(),
+                    Err(what) => return unsupported(refused(what)),
+                },
+                Some("kernel") => {
+                    if entry.properties.contains_key("chainhandler") {
+                        return unsupported(refused("a difference".to_owned()));
+                    }
+                    kernel.replace(filename.clone()).is_some()
+                }
                 _ => return unsupported("a subtype other than `image` and `kernel`".to_owned()),
             };
-            if place.replace(filename.clone()).is_some() {
+            if second {
                 return unsupported("a second artifact of its subtype".to_owned());
             }
+        }
+        if let Some(Root::Delta { full, .. }) = &mut root {
+            *full = whole(description);
         }
         if section
             .bootenv
@@ -122,6 +136,44 @@ impl Verdict {
     }
 }
 
+fn subtype(entry: &Entry) -> Option<&str> {
+    match entry.properties.get("subtype") {
+        Some(Property::One(subtype)) => Some(subtype),
+        _ => None,
+    }
+}
+
+/// How an entry carries the root file system, or a reason why that is of no use.
+fn carried(entry: &Entry, filename: &str) -> Result<Root, String> {
+    let Some(delta) = Delta::of(entry)? else {
+        return Ok(Root::Full(filename.to_owned()));
+    };
+    if let Delta::Zchunk { url, .. } = &delta
+        && !url.starts_with("http://")
+    {
+        return Err(format!("the address `{}`: not http", url.escape_debug()));
+    }
+    Ok(Root::Delta {
+        member: filename.to_owned(),
+        delta,
+        full: None,
+    })
+}
+
+/// The member with the whole root file system beside a difference, if there is one that can be used.
+fn whole(description: &Description) -> Option<String> {
+    let section = description.select(None, Some(FULL));
+    match section.images.as_deref() {
+        Some([entry]) if unusual(entry).is_none() && subtype(entry) == Some("image") => {
+            match Delta::of(entry) {
+                Ok(None) => entry.filename.clone(),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
 /// What of an entry this agent would not do.
 fn unusual(entry: &Entry) -> Option<String> {
     let handler = entry.handler.as_deref().unwrap_or("none");
@@ -138,19 +190,28 @@ fn unusual(entry: &Entry) -> Option<String> {
     if entry.install_if_different || entry.install_if_higher {
         return Some("a condition on versions".to_owned());
     }
+    let is_delta = entry.properties.contains_key("chainhandler");
     entry
         .properties
         .keys()
-        .find(|name| !["subtype", "configfilecheck"].contains(&&***name))
+        .find(|name| {
+            let of_delta = is_delta && Delta::PROPERTIES.contains(&&***name);
+            !of_delta && !["subtype", "configfilecheck"].contains(&&***name)
+        })
         .map(|name| format!("property `{}`", name.escape_debug()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bedstone_bundle::layout::{Slots, TwoSlots};
+    use bedstone_bundle::layout::{Image, Slots, TwoSlots};
+    use bedstone_store::Digest;
 
     fn description(version: &str) -> Description {
+        carrying(version, Root::Full("root.img".to_owned()))
+    }
+
+    fn carrying(version: &str, root: Root) -> Description {
         let two = TwoSlots {
             version: version.to_owned(),
             name: "product".to_owned(),
@@ -160,7 +221,7 @@ mod tests {
                 boots: ["BOOT0".to_owned(), "BOOT1".to_owned()],
                 kernel: "linux.efi".to_owned(),
             },
-            root: "root.img".to_owned(),
+            root,
             kernel: "linux.efi".to_owned(),
             boot_loader: None,
         };
@@ -181,11 +242,64 @@ mod tests {
     fn takes_what_bundle_create_writes() {
         let expected = Plan {
             version: "2.0".to_owned(),
-            root: "root.img".to_owned(),
+            root: Root::Full("root.img".to_owned()),
             kernel: "linux.efi".to_owned(),
         };
         let verdict = Verdict::of(&description("2.0"), &policy()).unwrap();
         assert_eq!(verdict, Verdict::Install(expected));
+    }
+
+    #[test]
+    fn takes_differences_whose_images_are_known() {
+        let image = |size| Image {
+            size,
+            sha256: Digest::of(b""),
+        };
+        let zchunk = |url: &str| Delta::Zchunk {
+            url: url.to_owned(),
+            output: image(2),
+        };
+        let rdiff = Delta::Rdiff {
+            base: image(1),
+            output: image(2),
+        };
+        for delta in [rdiff.clone(), zchunk("http://host/x.zck")] {
+            for full in [None, Some("root.img".to_owned())] {
+                let root = Root::Delta {
+                    member: "root.delta".to_owned(),
+                    delta: delta.clone(),
+                    full,
+                };
+                let verdict = Verdict::of(&carrying("2.0", root.clone()), &policy()).unwrap();
+                assert!(matches!(verdict, Verdict::Install(plan) if plan.root == root));
+            }
+        }
+        let refused = |root, change: fn(&mut Description)| {
+            let mut changed = carrying("2.0", root);
+            change(&mut changed);
+            let error = Verdict::of(&changed, &policy()).unwrap_err();
+            assert_eq!(error.code(), "unsupported");
+            error.to_string()
+        };
+        let root = |delta| Root::Delta {
+            member: "root.delta".to_owned(),
+            delta,
+            full: None,
+        };
+        let text = refused(root(zchunk("https://host/x.zck")), |_| {});
+        assert!(text.contains("`https://host/x.zck`: not http"), "{text}");
+        // As CIP writes it.
+        let text = refused(root(rdiff), |it| {
+            let entry = &mut it.base.images.as_mut().unwrap()[0];
+            entry.properties.remove("bedstone-base-sha256");
+        });
+        assert!(text.contains("`bedstone-base-sha256`"), "{text}");
+        let text = refused(Root::Full("root.img".to_owned()), |it| {
+            let chain = Property::One("rdiff_file".to_owned());
+            let entry = &mut it.base.files.as_mut().unwrap()[0];
+            entry.properties.insert("chainhandler".to_owned(), chain);
+        });
+        assert!(text.contains("a difference, for `linux.efi`"), "{text}");
     }
 
     #[test]

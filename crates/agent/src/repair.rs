@@ -56,11 +56,8 @@ pub fn repair<M: Medium + Sync>(
 
     boot_partition::disable(&mut device.slot_mut(to).boot)?;
     let length = end_of(&arguments)?;
-    let [a, b] = &mut device.slots;
-    let (source, target) = match from {
-        Slot::A => (&a.root, &mut b.root),
-        Slot::B => (&b.root, &mut a.root),
-    };
+    let (source, target) = device.both();
+    let (source, target) = (&source.root, &mut target.root);
     let mut buffer = Aligned::new(PIECE);
     let mut done = 0;
     while done < length {

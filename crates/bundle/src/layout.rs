@@ -5,9 +5,13 @@
 //! which slot follows which. The boot loader's environment names the current slot by the kernel image that it starts. The
 //! agent of Bedstone reads the same shape; it finds the running slot by other means.
 
+mod root;
+
 use std::collections::BTreeMap;
 
-use crate::description::{Description, Entry, Property, Section};
+use crate::description::{Alternative, Description, Entry, Property, Section};
+
+pub use root::{Delta, FULL, Image, Root};
 
 /// The two slots of a disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,8 +47,8 @@ pub struct TwoSlots {
     pub hardware: Vec<String>,
     /// The slots.
     pub slots: Slots,
-    /// Name of the member with the root file system.
-    pub root: String,
+    /// How the root file system is carried.
+    pub root: Root,
     /// Name of the member with the kernel image.
     pub kernel: String,
     /// The boot loader, if it is to be replaced. That cannot be undone by falling back to the other slot.
@@ -61,14 +65,28 @@ impl TwoSlots {
             // Who runs A installs B: the entry after the current one, round and round.
             Some(format!("C:{a}:{kernel}->{to_a},C:{b}:{kernel}->{to_b}"))
         };
-        let image = Entry {
-            filename: Some(self.root.clone()),
+        let whole = |member: &String| Entry {
+            filename: Some(member.clone()),
             handler: Some("roundrobin".to_owned()),
             device: follow(&self.slots.roots),
             // A root file system does not fit where SWUpdate would keep a copy of it.
             installed_directly: true,
             properties: properties(&[("subtype", "image")]),
             ..Entry::default()
+        };
+        let (image, full) = match &self.root {
+            Root::Full(member) => (whole(member), None),
+            Root::Delta {
+                member,
+                delta,
+                full,
+            } => {
+                let mut image = whole(member);
+                image.properties.extend(delta.properties());
+                // SWUpdate's handler for zchunk reads the header from a copy.
+                image.installed_directly = matches!(delta, Delta::Rdiff { .. });
+                (image, full.as_ref().map(whole))
+            }
         };
         let kernel = Entry {
             filename: Some(self.kernel.clone()),
@@ -97,9 +115,34 @@ impl TwoSlots {
                 files: Some([Some(kernel), boot_loader].into_iter().flatten().collect()),
                 ..Section::default()
             },
+            alternatives: full.map(alternatives).unwrap_or_default(),
             ..Description::default()
         }
     }
+}
+
+/// The set and mode in which the whole root file system is; the kernel image comes from the base.
+fn alternatives(full: Entry) -> BTreeMap<String, Alternative> {
+    let (set, mode) = FULL;
+    let one = |name: &str, alternative| BTreeMap::from([(name.to_owned(), alternative)]);
+    let section = Section {
+        images: Some(vec![full]),
+        ..Section::default()
+    };
+    let mode = one(
+        mode,
+        Alternative {
+            section,
+            ..Alternative::default()
+        },
+    );
+    one(
+        set,
+        Alternative {
+            alternatives: mode,
+            ..Alternative::default()
+        },
+    )
 }
 
 fn properties(pairs: &[(&str, &str)]) -> BTreeMap<String, Property> {

@@ -334,6 +334,22 @@ pub(crate) struct BundleCreateArgs {
     #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) output: Option<PathBuf>,
 
+    /// Send the root file system as the difference to what a device holds: rdiff to one older image, zchunk to any
+    #[arg(long, value_enum, value_name = "KIND")]
+    pub(crate) delta: Option<BundleDelta>,
+
+    /// The older root file system (`rootfs` of its image.json); devices that run another one refuse the bundle
+    #[arg(long, value_name = "FILE", required_if_eq("delta", "rdiff"), value_hint = ValueHint::FilePath)]
+    pub(crate) base: Option<PathBuf>,
+
+    /// Where devices will find the zchunk file that is written beside the bundle, http://…: its chunks' digests are signed
+    #[arg(long, value_name = "URL", required_if_eq("delta", "zchunk"), value_hint = ValueHint::Url)]
+    pub(crate) url: Option<String>,
+
+    /// Add the whole root file system, for devices to which the difference is of no use
+    #[arg(long, requires = "delta")]
+    pub(crate) with_full: bool,
+
     /// How the root file system and the kernel image are compressed
     #[arg(long, value_enum, default_value = "zstd")]
     pub(crate) compression: BundleCompression,
@@ -357,6 +373,15 @@ pub(crate) struct BundleCreateArgs {
     /// Format of the archive
     #[arg(long, value_enum, default_value = "crc")]
     pub(crate) format: BundleFormat,
+}
+
+/// Differences of a root file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BundleDelta {
+    /// A delta of librsync in the bundle, for devices that run the image of --base
+    Rdiff,
+    /// The header of a zchunk file in the bundle; devices fetch from --url what they lack
+    Zchunk,
 }
 
 /// How members are compressed.

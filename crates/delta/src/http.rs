@@ -13,6 +13,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io::{BufRead, BufReader, Read};
 use std::ops::Range;
+use std::time::Duration;
 
 use ureq::http::header::{CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, HeaderName};
 use ureq::{Agent, BodyReader};
@@ -38,6 +39,20 @@ impl Default for Options {
             attempts: 3,
         }
     }
+}
+
+/// How long is waited for an answer, or for the next bytes of one.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A client for one file: a server that is silent for 30 seconds is given up, redirections are followed, no proxy is asked.
+pub fn client() -> Agent {
+    Agent::config_builder()
+        .proxy(None)
+        .timeout_connect(Some(PATIENCE))
+        .timeout_per_read(Some(PATIENCE))
+        .timeout_per_write(Some(PATIENCE))
+        .build()
+        .into()
 }
 
 /// What the server has turned out to understand. It only ever gets less.

@@ -32,6 +32,7 @@ mod header;
 mod index;
 mod number;
 mod plan;
+mod resume;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -42,4 +43,5 @@ pub use checksum::Checksum;
 pub use header::{Chunk, Compression, Header};
 pub use index::Index;
 pub use plan::Plan;
+pub use resume::read_back;
 pub use write::{Options, write};

@@ -5,12 +5,11 @@ use std::thread::{self, ScopedJoinHandle};
 
 use bedstone_bundle::{Content, Member};
 use bedstone_disk::boot_partition::Medium;
-use bedstone_disk::layout::Slot;
 use bedstone_disk::storage::Aligned;
 use bedstone_disk::verity::{Leaves, RootArguments};
 use bedstone_store::Digest;
 
-use super::{Installation, PIECE, Progress, read};
+use super::{Installation, Job, PIECE, Progress, read};
 use crate::error::{Error, Result};
 
 /// Pieces that travel between the thread that reads and the one that writes.
@@ -40,14 +39,14 @@ struct Target<'a, M> {
 pub(super) fn write<M: Medium + Send, R: Read>(
     member: Member<'_, R>,
     medium: &mut M,
-    slot: Slot,
-    installation: &Installation<'_>,
+    job: &Job<'_>,
     resumes: bool,
     arguments: Option<&RootArguments>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Vec<Digest>> {
+    let installation = job.installation;
     let name = member.name.clone();
-    let partition = slot.root_partition();
+    let partition = job.slot.root_partition();
     let limit = medium.size().map_err(Error::io("measure", partition))?;
     let leaves = arguments.map(|arguments| Leaves::new(&arguments.superblock()));
     let leaves = leaves.transpose()?;

@@ -154,6 +154,8 @@ pub(super) fn error_text(error: &Error) -> String {
         }
         "encrypted" => "name the key with --key",
         "disk-full" => "free some space on /var",
+        "wrong-base" => "take the bundle with the whole root file system",
+        "download" => "try again: what was fetched is kept",
         "unknown-slot" => "start the machine through its boot loader",
         _ => return text,
     };
@@ -166,7 +168,7 @@ pub(super) fn exit_code(error: &Error) -> u8 {
     match error.code() {
         "interrupted" => 130,
         "unreadable" | "failed" | "disk-full" | "busy" | "read-back" | "unknown-slot"
-        | "not-bootable" | "on-trial" => 1,
+        | "not-bootable" | "on-trial" | "download" => 1,
         _ => 3,
     }
 }
@@ -208,6 +210,14 @@ impl Display {
             } => self.say(
                 &format!("Installing version {version} into slot {slot}, signed by {signer}"),
                 &json!({"version": 1, "progress": "begun", "bundle_version": version, "signer": signer, "slot": slot.name()}),
+            ),
+            Progress::CheckingBase => self.say(
+                "Reading the running root file system, to which the update is the difference",
+                &json!({"version": 1, "progress": "checking-base"}),
+            ),
+            Progress::TakingWhole { code, reason } => self.say(
+                &format!("Taking the whole root file system: {reason}"),
+                &json!({"version": 1, "progress": "taking-whole", "code": code, "reason": reason}),
             ),
             Progress::Member { name, bytes } => self.bytes(name, *bytes, None),
             Progress::Verifying => self.say(

@@ -9,7 +9,7 @@ use bedstone_bundle::crypt::Key;
 use bedstone_bundle::description::{
     Alternative, Compression, Description, Entry, Property, Section, Syntax,
 };
-use bedstone_bundle::layout::{Slots, TwoSlots};
+use bedstone_bundle::layout::{Root, Slots, TwoSlots};
 use bedstone_bundle::signature::{Clock, FileKey, Trust};
 use bedstone_bundle::{Artifact, Bundle, Options, check, write};
 use bedstone_disk::cpio::Format;
@@ -337,7 +337,7 @@ pub(crate) fn installs_two_slots(suite: &str) {
             boots: ["BOOT0".to_owned(), "BOOT1".to_owned()],
             kernel: "linux.efi".to_owned(),
         },
-        root: "root.img".to_owned(),
+        root: Root::Full("root.img".to_owned()),
         kernel: "linux.efi".to_owned(),
         boot_loader: None,
     };

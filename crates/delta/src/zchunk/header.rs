@@ -183,7 +183,7 @@ impl Header {
     /// The header as bytes, with SHA-256 for its own checksum.
     ///
     /// What [`Header::read`] has read from such a file comes out as it was.
-    pub(super) fn to_bytes(&self) -> Vec<u8> {
+    pub fn to_bytes(&self) -> Vec<u8> {
         let overall = Checksum::Sha256;
         let mut index = Vec::new();
         number::put(&mut index, self.checksum.number());

@@ -135,6 +135,29 @@ fn what_the_old_image_has_is_not_fetched() {
 }
 
 #[test]
+fn chunks_that_an_interrupted_run_left_are_found() {
+    let new = image(1 << 20, 4);
+    let (header, file) = zck(&new);
+    // Longer than the image, as a slot is, and right up to some byte within a chunk.
+    let mut target = image(2 << 20, 5);
+    assert_eq!(read_back(&header, &target).unwrap().length(), 0);
+    target[..700_000].copy_from_slice(&new[..700_000]);
+    let prefix = read_back(&header, &target).unwrap();
+    let length = prefix.length() as usize;
+    assert!((700_000 - (128 << 10)..=700_000).contains(&length));
+    assert!(
+        header
+            .chunks()
+            .iter()
+            .any(|it| it.plain_end() == length as u64)
+    );
+    let rest = update(&header, &[], &file, &Image::of(&new), prefix).unwrap();
+    assert!(rest == new[length..]);
+    assert_eq!(read_back(&header, &new).unwrap().length(), 1 << 20);
+    assert_eq!(read_back(&header, &new[..100]).unwrap().length(), 0);
+}
+
+#[test]
 fn an_index_has_the_chunks_of_the_writer() {
     let image = image(3_333_333, 4);
     let (header, _) = zck(&image);

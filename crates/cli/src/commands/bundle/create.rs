@@ -1,10 +1,12 @@
+mod delta;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use bedstone_bundle::description::{Compression, Syntax};
-use bedstone_bundle::layout::{BootLoader, Slots, TwoSlots};
+use bedstone_bundle::layout::{BootLoader, Root, Slots, TwoSlots};
 use bedstone_bundle::signature::{FileKey, Signer, Token, TokenKey};
 use bedstone_bundle::{Artifact, Error, Options, Written, write};
 use bedstone_disk::cpio::Format;
@@ -33,7 +35,8 @@ pub(super) fn run(arguments: &BundleCreateArgs, context: &Context) -> Result<()>
         .as_deref()
         .map(decryption_key)
         .transpose()?;
-    let (two, artifacts) = plan(arguments, &record)?;
+    let root = unaltered(arguments, &record, "rootfs")?;
+    let (mut two, mut artifacts) = plan(arguments, &record, root)?;
 
     let name = format!("{}-{}.swu", record.product.name, record.product.version);
     let output = arguments
@@ -49,6 +52,10 @@ pub(super) fn run(arguments: &BundleCreateArgs, context: &Context) -> Result<()>
     };
     let mut file = AtomicFile::create(&output)?;
     let scratch = Scratch::beside(file.path())?;
+    let places = (output.as_path(), scratch.0.as_path());
+    let (root, beside) = delta::replace(arguments, root, &mut artifacts, places, context)?;
+    two.root = root;
+    let stored = scratch.directory("stored")?;
     let options = Options {
         format: match arguments.format {
             BundleFormat::Crc => Format::Crc,
@@ -63,7 +70,7 @@ pub(super) fn run(arguments: &BundleCreateArgs, context: &Context) -> Result<()>
         workers: u32::try_from(context.jobs).unwrap_or(1),
         key: key.as_ref(),
         signer: &*signer,
-        scratch: &scratch.0,
+        scratch: &stored,
     };
     let buffered = BufWriter::with_capacity(PIECE, file.file());
     let (mut buffered, written) =
@@ -79,7 +86,7 @@ pub(super) fn run(arguments: &BundleCreateArgs, context: &Context) -> Result<()>
                 .context(format!("cannot read `{}` back", output.display()))
         })?;
     file.commit()?;
-    print(&output, &written, (digest, size), context)
+    print(&output, &written, (digest, size), beside.as_ref(), context)
 }
 
 /// The key, in a file or a token.
@@ -152,7 +159,11 @@ fn hardware(arguments: &BundleCreateArgs, record: &ImageRecord) -> Result<Vec<St
 }
 
 /// What of the image goes where.
-fn plan(arguments: &BundleCreateArgs, record: &ImageRecord) -> Result<(TwoSlots, Vec<Artifact>)> {
+fn plan(
+    arguments: &BundleCreateArgs,
+    record: &ImageRecord,
+    root: &Built,
+) -> Result<(TwoSlots, Vec<Artifact>)> {
     let compression = match arguments.compression {
         BundleCompression::None => Compression::None,
         BundleCompression::Zlib => Compression::Zlib,
@@ -168,7 +179,6 @@ fn plan(arguments: &BundleCreateArgs, record: &ImageRecord) -> Result<(TwoSlots,
         });
         built.file.clone()
     };
-    let root = unaltered(arguments, record, "rootfs")?;
     let kernel = unaltered(arguments, record, "uki")?;
     let slot = partition(record, "root-a")?.size;
     if root.size > slot {
@@ -187,7 +197,7 @@ fn plan(arguments: &BundleCreateArgs, record: &ImageRecord) -> Result<(TwoSlots,
             boots: ["BOOT0", "BOOT1"].map(str::to_owned),
             kernel: "linux.efi".to_owned(),
         },
-        root: add(root),
+        root: Root::Full(add(root)),
         kernel: add(kernel),
         boot_loader: if arguments.boot_loader {
             let built = unaltered(arguments, record, "boot-loader")?;
@@ -266,6 +276,7 @@ fn print(
     output: &Path,
     written: &Written,
     (digest, size): (Digest, u64),
+    beside: Option<&delta::Beside>,
     context: &Context,
 ) -> Result<()> {
     let members: Vec<_> = written
@@ -281,6 +292,7 @@ fn print(
         "sha256": digest,
         "bundle_version": written.description.version,
         "members": members,
+        "zchunk": beside.map(|it| json!({"file": it.path, "size": it.size, "sha256": it.digest})),
     });
     context.print(&value, || {
         let mut text = format!(
@@ -295,7 +307,23 @@ fn print(
                 member.name, member.size, member.sha256
             );
         }
+        if let Some(beside) = beside {
+            let _ = writeln!(
+                text,
+                "{}, for the server\n  {} bytes\n  sha256:{}",
+                beside.path.display(),
+                beside.size,
+                beside.digest
+            );
+        }
         text
+    })
+}
+
+fn create(directory: &Path) -> Result<()> {
+    fs::create_dir(directory).map_err(|error| {
+        Failure::caused_by(Kind::Failed, error)
+            .context(format!("cannot create `{}`", directory.display()))
     })
 }
 
@@ -307,11 +335,15 @@ impl Scratch {
         let mut name = path.as_os_str().to_owned();
         name.push(".parts");
         let directory = PathBuf::from(name);
-        fs::create_dir(&directory).map_err(|error| {
-            Failure::caused_by(Kind::Failed, error)
-                .context(format!("cannot create `{}`", directory.display()))
-        })?;
+        create(&directory)?;
         Ok(Self(directory))
+    }
+
+    /// An empty directory in it.
+    fn directory(&self, name: &str) -> Result<PathBuf> {
+        let directory = self.0.join(name);
+        create(&directory)?;
+        Ok(directory)
     }
 }
 
