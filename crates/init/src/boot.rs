@@ -3,6 +3,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use bedstone_state::minimum::Known;
 use bedstone_sys::uevent;
 use rustix::mount::MountFlags;
 
@@ -12,7 +13,8 @@ use crate::disk::Disk;
 use crate::efi::Variables;
 use crate::environment::{BootPartitions, Device};
 use crate::error::{Error, Result};
-use crate::failure::Means;
+use crate::failure::{self, Means, Outcome};
+use crate::minimum::{self, Verdict};
 use crate::parameters::Parameters;
 use crate::populate::{self, Source};
 use crate::slot::{self, Running, Slot};
@@ -92,6 +94,7 @@ impl Start {
         }
         self.done("data");
         let last_failure = self.take_failure(&data);
+        let known = self.check_version(root);
         self.fill(root, &parameters)?;
         self.done("filled");
 
@@ -116,6 +119,7 @@ impl Start {
             data: &data,
             warnings: &self.warnings,
             last_failure: last_failure.as_deref(),
+            minimum: known.minimum.as_ref(),
             times: &self.times,
         };
         if let Err(error) = status.write() {
@@ -218,6 +222,27 @@ impl Start {
             }
         }
         running
+    }
+
+    /// Leaves a slot that is older than this device may run, if the other one is better; returns what is known of that.
+    fn check_version(&mut self, root: &Path) -> Known {
+        let known = minimum::known(&self.means);
+        for fault in &known.faults {
+            self.warn(format!("minimum version: {fault}"));
+        }
+        let version = minimum::version(root);
+        let verdict = minimum::judge(version.as_deref(), known.minimum.as_ref(), || {
+            minimum::other(&self.means)
+        });
+        match verdict {
+            Verdict::Allowed => {}
+            Verdict::Leave(reason) => match self.means.leave(&self.console, &reason) {
+                Outcome::NextStarts(_) => failure::restart_soon(&self.console),
+                Outcome::Unchanged(other) => self.warn(format!("{reason}; {other}")),
+            },
+            Verdict::GoOn(reason) => self.warn(reason),
+        }
+        known
     }
 
     /// The failure that an earlier start recorded; from now on it is kept on the data partition.

@@ -32,6 +32,8 @@ pub(crate) enum Error {
     Tool { program: String, outcome: String },
     #[error(transparent)]
     Format(#[from] bedstone_disk::Error),
+    #[error(transparent)]
+    State(#[from] bedstone_state::Error),
 }
 
 pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;

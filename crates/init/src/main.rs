@@ -9,6 +9,7 @@
 //! - [`disk`]: the disk with the right GUID, its partitions.
 //! - [`slot`]: which of the two slots is running.
 //! - [`root`]: the slot's root file system, opened through dm-verity.
+//! - [`minimum`]: whether that root is not older than the device may run.
 //! - [`data`]: the data partition: made once, checked, unlocked, never silently made anew.
 //! - [`populate`]: what the image's `/var` and `/home` bring to it.
 //! - [`switch`]: into the new root.
@@ -29,6 +30,7 @@ mod efi;
 mod environment;
 mod error;
 mod failure;
+mod minimum;
 mod modules;
 mod mounts;
 mod parameters;

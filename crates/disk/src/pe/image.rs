@@ -80,24 +80,7 @@ impl<'a> Image<'a> {
     /// Checks `bytes` as a whole.
     pub fn parse(bytes: &'a [u8]) -> Result<Self> {
         let field = Fields(bytes);
-        if field.take(0, 2)? != b"MZ" {
-            return Err(malformed(0, "no `MZ` signature"));
-        }
-        let pe = field.u32(0x3c)? as usize;
-        if pe < 0x40 {
-            return Err(malformed(0x3c, "`e_lfanew` points into the DOS header"));
-        }
-        if field.take(pe, 4)? != b"PE\0\0" {
-            return Err(malformed(pe, "no `PE` signature"));
-        }
-        let coff = pe + 4;
-        let section_count = field.u16(coff + 2)?;
-        if section_count == 0 || section_count > MAX_SECTIONS {
-            return Err(malformed(
-                coff + 2,
-                format!("`NumberOfSections` is {section_count}"),
-            ));
-        }
+        let (coff, section_count) = field.signatures()?;
         let layout = Layout::read(&field, coff)?;
         let table_end = layout.section_table + usize::from(section_count) * SECTION_HEADER;
         if layout.size_of_headers < table_end || layout.size_of_headers > bytes.len() {
@@ -116,6 +99,22 @@ impl<'a> Image<'a> {
         };
         image.check_placement()?;
         Ok(image)
+    }
+
+    /// Finds the only section called `name` in the beginning of a file, without looking at the rest: where the section lies
+    /// is what its header says, and not held against the size of the file.
+    pub fn find_section(head: &[u8], name: &str) -> Result<Option<Section>> {
+        let field = Fields(head);
+        let (coff, count) = field.signatures()?;
+        let table = coff + 20 + usize::from(field.u16(coff + 16)?);
+        let mut found = None;
+        for index in 0..usize::from(count) {
+            let section = Section::read(&field, table + index * SECTION_HEADER)?;
+            if section.name() == Some(name) && found.replace(section).is_some() {
+                return Err(twice(table, name));
+            }
+        }
+        Ok(found)
     }
 
     /// The whole file.
@@ -145,10 +144,7 @@ impl<'a> Image<'a> {
         let mut found = self.sections.iter().filter(|s| s.name() == Some(name));
         let first = found.next();
         if found.next().is_some() {
-            return Err(malformed(
-                self.layout.section_table,
-                format!("section `{name}` occurs more than once"),
-            ));
+            return Err(twice(self.layout.section_table, name));
         }
         Ok(first)
     }
@@ -311,10 +307,37 @@ impl Section {
     }
 }
 
+fn twice(at: usize, name: &str) -> Error {
+    malformed(at, format!("section `{name}` occurs more than once"))
+}
+
 /// Little-endian fields at offsets that may lie outside.
 pub(super) struct Fields<'a>(pub(super) &'a [u8]);
 
 impl<'a> Fields<'a> {
+    /// Checks the signatures; returns the offset of the COFF header and the number of sections.
+    fn signatures(&self) -> Result<(usize, u16)> {
+        if self.take(0, 2)? != b"MZ" {
+            return Err(malformed(0, "no `MZ` signature"));
+        }
+        let pe = self.u32(0x3c)? as usize;
+        if pe < 0x40 {
+            return Err(malformed(0x3c, "`e_lfanew` points into the DOS header"));
+        }
+        if self.take(pe, 4)? != b"PE\0\0" {
+            return Err(malformed(pe, "no `PE` signature"));
+        }
+        let coff = pe + 4;
+        let sections = self.u16(coff + 2)?;
+        if sections == 0 || sections > MAX_SECTIONS {
+            return Err(malformed(
+                coff + 2,
+                format!("`NumberOfSections` is {sections}"),
+            ));
+        }
+        Ok((coff, sections))
+    }
+
     pub(super) fn take(&self, at: usize, length: usize) -> Result<&'a [u8]> {
         at.checked_add(length)
             .and_then(|end| self.0.get(at..end))
