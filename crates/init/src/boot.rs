@@ -3,6 +3,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use bedstone_state::etc::Layers;
 use bedstone_state::minimum::Known;
 use bedstone_sys::uevent;
 use rustix::mount::MountFlags;
@@ -19,7 +20,7 @@ use crate::parameters::Parameters;
 use crate::populate::{self, Source};
 use crate::slot::{self, Running, Slot};
 use crate::status::Status;
-use crate::{modules, mounts, root, switch, watcher};
+use crate::{etc, modules, mounts, root, switch, watcher};
 
 /// What of the image's `/var` stays the image's: the package database tells of the root file system, and an update must
 /// not leave an old one on the data partition. Shown read-only from the root.
@@ -27,13 +28,10 @@ const IMAGE_OWNED: &str = "lib/dpkg";
 /// Where the image's own `/var` is seen once the data is mounted over it.
 const IMAGE_VAR: &str = "/image-var";
 /// Places on the data partition.
-const ETC_LAYER: &str = "lib/bedstone/etc-overlay";
 const HOME: &str = "home";
 /// There as long as the running slot has to prove itself.
 const TRIAL: &str = "/run/bedstone/trial";
 const FAILURES: &str = "lib/bedstone/failures.jsonl";
-/// Takes the place of the `/etc` layer on the data partition when that cannot be used.
-const VOLATILE_ETC: &str = "/run/bedstone/etc-overlay";
 
 /// PID 1: ends in the new root's program, or in a restart.
 pub(crate) fn main(arguments: impl Iterator<Item = OsString>) {
@@ -95,7 +93,7 @@ impl Start {
         self.done("data");
         let last_failure = self.take_failure(&data);
         let known = self.check_version(root);
-        self.fill(root, &parameters)?;
+        self.fill(root, running.slot, &parameters)?;
         self.done("filled");
 
         // Errors above may be another's fault; a corrupt block is the slot's.
@@ -261,7 +259,7 @@ impl Start {
     }
 
     /// Puts everything writable into the root at `root`.
-    fn fill(&mut self, root: &Path, parameters: &Parameters) -> Result<()> {
+    fn fill(&mut self, root: &Path, slot: Slot, parameters: &Parameters) -> Result<()> {
         let var = root.join("var");
         let mounted = Path::new(data::MOUNTED);
         let home = root.join("home");
@@ -322,11 +320,39 @@ impl Start {
                 rustix::mount::mount_remount(&home, flags, ""),
             )?;
         }
-        if let Err(error) = mounts::etc(root, &var.join(ETC_LAYER)) {
-            self.warn(format!("changes of /etc are not kept: {error}"));
-            mounts::etc(root, Path::new(VOLATILE_ETC))?;
+        self.lay_etc(root, &etc::layers(&var), slot, parameters)
+    }
+
+    /// Puts the slot's changes over `/etc`. A slot on trial without the device's settings has not proved itself: it is left.
+    /// One that is confirmed comes up all the same.
+    fn lay_etc(
+        &mut self,
+        root: &Path,
+        layers: &Layers,
+        slot: Slot,
+        parameters: &Parameters,
+    ) -> Result<()> {
+        match etc::lay(root, layers, slot, &parameters.root.hash.to_string()) {
+            Ok(None) => Ok(()),
+            Ok(Some(report)) => {
+                self.console.info(format!(
+                    "/etc: {} changes of the device carried over",
+                    report.kept
+                ));
+                match report.conflicts().count() {
+                    0 => {}
+                    count => self.warn(format!(
+                        "/etc: {count} conflicts with the new image, see `bedstone-agent status`"
+                    )),
+                }
+                Ok(())
+            }
+            Err(error) if self.on_trial => Err(Error::Etc(Box::new(error))),
+            Err(error) => {
+                self.warn(format!("changes of /etc are not kept: {error}"));
+                etc::lay_in_memory(root, layers, slot)
+            }
         }
-        Ok(())
     }
 }
 

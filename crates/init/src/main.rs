@@ -12,6 +12,7 @@
 //! - [`minimum`]: whether that root is not older than the device may run.
 //! - [`data`]: the data partition: made once, checked, unlocked, never silently made anew.
 //! - [`populate`]: what the image's `/var` and `/home` bring to it.
+//! - [`etc`]: the slot's own changes over the image's `/etc`.
 //! - [`switch`]: into the new root.
 //!
 //! When something fails, and after the start:
@@ -29,6 +30,7 @@ mod disk;
 mod efi;
 mod environment;
 mod error;
+mod etc;
 mod failure;
 mod minimum;
 mod modules;
