@@ -192,6 +192,8 @@ fn write<M: Medium + Send + Sync, R: Read>(
     let slot = device.target();
     let target = device.slot_mut(slot);
     boot_partition::disable(&mut target.boot)?;
+    // What the slot's former image had of `/etc` goes with it; its next start carries over what the device has then.
+    installation.records.etc_layers().forget(slot)?;
 
     let stage = staged(installation.records);
     while let Some(item) = bundle.next_item()? {

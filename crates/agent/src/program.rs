@@ -163,6 +163,7 @@ impl Context {
                 .collect(),
             transaction: self.records.read()?,
             last_failure: self.boot.last_failure.clone(),
+            etc_merge: status::etc_merge(&self.records.etc_layers(), device.running),
             warnings: known
                 .faults
                 .into_iter()

@@ -139,6 +139,17 @@ fn text_of(status: &Status) -> String {
     if let Some(failure) = &status.last_failure {
         let _ = write!(text, "\nfailure   {failure}");
     }
+    if let Some(merge) = &status.etc_merge {
+        let _ = write!(
+            text,
+            "\n/etc      {} changes of the device kept, {} of the image taken",
+            merge.kept, merge.taken
+        );
+        for entry in &merge.entries {
+            let (outcome, path) = (&entry.outcome, &entry.path);
+            let _ = write!(text, "\n          {outcome}: {path}: {}", entry.note);
+        }
+    }
     for warning in &status.warnings {
         let _ = write!(text, "\nwarning   {warning}");
     }

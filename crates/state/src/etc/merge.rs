@@ -345,6 +345,9 @@ impl Sides<'_> {
     }
 
     fn decide_both(&self, mine: &Node, theirs: &Node, texts: &mut dyn Texts) -> Result<Step> {
+        if std::mem::discriminant(&mine.kind) != std::mem::discriminant(&theirs.kind) {
+            return Ok(self.conflict("it is of another kind in the image"));
+        }
         let base = self.base.map(|node| &node.kind);
         let result = match (&mine.kind, &theirs.kind) {
             (Kind::Directory, Kind::Directory) => Content::Theirs,
@@ -358,11 +361,6 @@ impl Sides<'_> {
             }
             _ => return Ok(self.conflict("both changed what it is")),
         };
-        let same_kind = std::mem::discriminant(&mine.kind) == std::mem::discriminant(&theirs.kind);
-        if !same_kind {
-            // Attributes of one kind mean nothing for another.
-            return Ok(Step::plain(result));
-        }
         let (attributes, clash) = self.attributes(mine, theirs);
         let come_with = if result == Content::Mine {
             mine
