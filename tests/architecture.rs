@@ -16,6 +16,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("bedstone-deb", 1),
     ("bedstone-delta", 1),
     ("bedstone-bundle", 2),
+    ("bedstone-state", 2),
     ("bedstone-agent", 3),
     ("bedstone-image", 3),
     ("bedstone-lab", 3),

@@ -7,19 +7,19 @@
 //! | `certificates` | PEM file of the certificates whose bundles are taken |
 //! | `certificate_time` | `check`: certificates are used within their validity only; `ignore`: for devices without a clock, and for those that outlive every certificate |
 //! | `attempts` | starts that an update has to prove itself, 1 to 255 |
+//! | `minimum_version` | the lowest version that the device may run once this image is confirmed; may be absent |
 //! | `health` | see [`Health`] |
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use bedstone_state::os_release;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
 /// Where the image keeps it.
 pub const FILE: &str = "/usr/lib/bedstone/update.json";
-/// Where the image keeps what it is called (os-release(5)).
-const OS_RELEASE: &str = "/usr/lib/os-release";
 /// The version of the format.
 const VERSION: u32 = 1;
 
@@ -37,6 +37,9 @@ pub struct Config {
     pub certificate_time: CertificateTime,
     /// Starts that an update has to prove itself.
     pub attempts: u8,
+    /// The lowest version that the device may run once this image is confirmed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minimum_version: Option<String>,
     /// When it has.
     pub health: Health,
 }
@@ -102,32 +105,11 @@ impl Config {
 
 /// The version of the running image (`IMAGE_VERSION`).
 pub fn image_version() -> Result<String> {
-    let text = fs::read_to_string(OS_RELEASE).map_err(Error::io("read", OS_RELEASE))?;
-    field(&text, "IMAGE_VERSION").ok_or_else(|| Error::Malformed {
-        path: OS_RELEASE.into(),
+    let text = fs::read_to_string(os_release::FILE).map_err(Error::io("read", os_release::FILE))?;
+    os_release::image_version(&text).ok_or_else(|| Error::Malformed {
+        path: os_release::FILE.into(),
         reason: "has no IMAGE_VERSION".to_owned(),
     })
-}
-
-/// A value of os-release, unquoted.
-fn field(text: &str, name: &str) -> Option<String> {
-    let value = text
-        .lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix('='))?;
-    let value = value.trim();
-    let value = value
-        .strip_prefix('"')
-        .and_then(|value| value.strip_suffix('"'))
-        .unwrap_or(value);
-    let mut unquoted = String::new();
-    let mut characters = value.chars();
-    while let Some(character) = characters.next() {
-        unquoted.push(match character {
-            '\\' => characters.next()?,
-            other => other,
-        });
-    }
-    Some(unquoted)
 }
 
 #[cfg(test)]
@@ -145,6 +127,11 @@ mod tests {
         let config = Config::read(&path).unwrap();
         assert_eq!(config.health.probes.len(), 5);
         assert_eq!(config.health.probes[0], Probe::System);
+        assert_eq!(config.minimum_version, None);
+        let minimum = text.replace("\"attempts\"", "\"minimum_version\": \"1.2\", \"attempts\"");
+        fs::write(&path, minimum).unwrap();
+        let config = Config::read(&path).unwrap();
+        assert_eq!(config.minimum_version.as_deref(), Some("1.2"));
         for (from, to, reason) in [
             ("\"version\": 1", "\"version\": 2", "version 2 is not 1"),
             ("\"attempts\": 3", "\"attempts\": 0", "`attempts` is 0"),
@@ -155,16 +142,5 @@ mod tests {
             let error = Config::read(&path).unwrap_err().to_string();
             assert!(error.contains(reason), "{error}");
         }
-    }
-
-    #[test]
-    fn reads_os_release() {
-        let text = "NAME=x\nIMAGE_VERSION=\"1.0 \\\"b\\\"\"\nIMAGE_VERSION_X=2\n";
-        assert_eq!(field(text, "IMAGE_VERSION").as_deref(), Some("1.0 \"b\""));
-        assert_eq!(
-            field("IMAGE_VERSION=1.2.3\n", "IMAGE_VERSION").as_deref(),
-            Some("1.2.3")
-        );
-        assert_eq!(field("", "IMAGE_VERSION"), None);
     }
 }

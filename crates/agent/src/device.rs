@@ -120,6 +120,9 @@ pub struct Boot {
     partitions: Vec<BootPartition>,
     /// What the initramfs recorded about the start before this one, if that failed.
     pub last_failure: Option<String>,
+    /// What did not go as it should at this start.
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]

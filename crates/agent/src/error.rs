@@ -27,6 +27,9 @@ pub enum Error {
     /// A file could not be kept.
     #[error(transparent)]
     Store(#[from] bedstone_store::Error),
+    /// The minimum version, or the changes of `/etc` of a slot, could not be changed.
+    #[error(transparent)]
+    State(#[from] bedstone_state::Error),
     /// A file that the image or an earlier run left is malformed.
     #[error("malformed `{}`: {reason}", path.display())]
     Malformed {
@@ -51,12 +54,12 @@ pub enum Error {
         /// GUID of this disk.
         own: String,
     },
-    /// The bundle is older than what may be installed.
+    /// A bundle is older than what may be installed, or a slot than what may be started.
     #[error("version {offered} is older than {limit}, {reason}")]
     Downgrade {
-        /// The bundle's version.
+        /// Its version.
         offered: String,
-        /// The lowest version that may be installed.
+        /// The lowest version that is taken.
         limit: String,
         /// Where that comes from.
         reason: &'static str,
@@ -163,7 +166,12 @@ impl Error {
             Self::Interrupted => "interrupted",
             Self::Io { source, .. } if is_full(source) => "disk-full",
             Self::Store(error) if error.is_disk_full() => "disk-full",
-            Self::Io { .. } | Self::Disk(_) | Self::Store(_) | Self::Malformed { .. } => "failed",
+            Self::State(error) if error.is_disk_full() => "disk-full",
+            Self::Io { .. }
+            | Self::Disk(_)
+            | Self::Store(_)
+            | Self::State(_)
+            | Self::Malformed { .. } => "failed",
         }
     }
 

@@ -224,6 +224,8 @@ impl Job<'_> {
     ) -> Result<()> {
         let (slot, installation) = (self.slot, self.installation);
         boot_partition::disable(&mut target.boot)?;
+        // What the slot's former image had of `/etc` goes with it; its next start carries over what the device has then.
+        installation.records.etc_layers().forget(slot)?;
 
         let stage = kernel::staged(installation.records);
         let (arguments, read_back) =

@@ -11,7 +11,9 @@
 //! - [`repair()`]: a damaged slot written again from the running one.
 //! - [`health`]: the probes that decide.
 //! - [`transaction`]: what is remembered across restarts.
-//! - [`config`], [`version`]: what the image says, how versions compare.
+//! - [`config`]: what the image says.
+//!
+//! Versions compare as [`bedstone_state::version`] says.
 
 pub mod config;
 pub mod device;
@@ -23,7 +25,6 @@ mod repair;
 pub mod status;
 pub mod transaction;
 pub mod trial;
-pub mod version;
 
 pub use error::{Error, Result};
 pub use install::{Installation, Outcome, Progress, install};

@@ -10,9 +10,9 @@ use std::cmp::Ordering;
 use bedstone_bundle::Description;
 use bedstone_bundle::description::{Entry, Property};
 use bedstone_bundle::layout::{Delta, FULL, Root};
+use bedstone_state::version::compare;
 
 use crate::error::{Error, Result};
-use crate::version::compare;
 
 /// What decides whether a bundle is taken.
 #[derive(Debug, Clone)]

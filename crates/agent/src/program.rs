@@ -15,7 +15,7 @@ use std::sync::atomic::AtomicBool;
 use bedstone_agent::config::{Config, image_version};
 use bedstone_agent::device::{BOOT_FILE, BlockFile, Boot, Device};
 use bedstone_agent::plan::Policy;
-use bedstone_agent::status::{self, Status};
+use bedstone_agent::status::{self, MinimumStatus, Status};
 use bedstone_agent::transaction::{DIRECTORY, Records};
 use bedstone_agent::trial::{self, Confirmed};
 use bedstone_agent::{Error, Installation, Outcome, Repaired, Result, install, repair};
@@ -150,16 +150,25 @@ impl Context {
 
     fn status(&self) -> Result<Reply> {
         let device = Device::open_to_look(&self.boot)?;
+        let known = machine::minimum();
+        let minimum = known.minimum.as_ref();
         Ok(Reply::Status(Box::new(Status {
             version: 1,
             running: device.running.to_string(),
             image_version: image_version()?,
+            minimum: minimum.map(MinimumStatus::from),
             slots: Slot::ALL
                 .into_iter()
-                .map(|slot| status::slot(&device, slot))
+                .map(|slot| status::slot(&device, slot, minimum.map(|it| it.version.as_str())))
                 .collect(),
             transaction: self.records.read()?,
             last_failure: self.boot.last_failure.clone(),
+            etc_merge: status::etc_merge(&self.records.etc_layers(), device.running),
+            warnings: known
+                .faults
+                .into_iter()
+                .chain(self.boot.warnings.clone())
+                .collect(),
         })))
     }
 
@@ -169,12 +178,15 @@ impl Context {
         if confirmed == Confirmed::Now {
             boot::record_confirmed(&self.records, device.running)?;
         }
+        machine::raise_minimum(&self.config)?;
         Ok(Reply::Confirmed(device.running, confirmed))
     }
 
     fn rollback(&self, reason: &str) -> Result<Reply> {
         let (mut device, _lock) = self.device()?;
         let from = device.running;
+        let minimum = machine::minimum_version()?;
+        trial::may_return(&device, from.other(), minimum.as_deref())?;
         trial::give_up(&mut device)?;
         boot::record_failed(&self.records, from, reason)?;
         machine::restart()?;

@@ -8,6 +8,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use bedstone_disk::layout::Slot;
+use bedstone_state::etc::layers::{self, Layers};
 use bedstone_store::atomic;
 use serde::{Deserialize, Serialize};
 
@@ -79,6 +80,11 @@ impl Records {
     /// Where they are kept.
     pub fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    /// The changes of `/etc`, which the initramfs keeps beside.
+    pub fn etc_layers(&self) -> Layers {
+        Layers::new(self.directory.join(layers::DIRECTORY))
     }
 
     /// The last transaction. One that cannot be read is as good as none.

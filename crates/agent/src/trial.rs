@@ -1,7 +1,13 @@
 //! A started update: confirmed, or given up.
 
+use std::cmp::Ordering;
+
 use bedstone_disk::bgenv::{self, Environment, State};
 use bedstone_disk::boot_partition::{self, ATTEMPTS, Medium, chooses_second, usable};
+use bedstone_disk::layout::Slot;
+use bedstone_state::minimum::is_below;
+use bedstone_state::os_release;
+use bedstone_state::version::compare;
 
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -19,6 +25,11 @@ pub enum Confirmed {
 pub fn is_on_trial<M: Medium>(device: &Device<M>) -> Result<bool> {
     let own = device.environment(device.running)?;
     Ok(matches!(own.state, State::Installed | State::Testing))
+}
+
+/// Whether the running slot is confirmed.
+pub fn is_confirmed<M: Medium>(device: &Device<M>) -> Result<bool> {
+    Ok(device.environment(device.running)?.state == State::Ok)
 }
 
 /// Keeps the running slot: from now on the boot loader starts it until another is installed.
@@ -67,7 +78,55 @@ pub fn give_up<M: Medium>(device: &mut Device<M>) -> Result<()> {
     Ok(())
 }
 
+/// The minimum version that a confirmed image brings: what it asks for, but never above its own version, because then it
+/// could not be started again.
+pub fn new_minimum<'a>(wanted: &'a str, running: &'a str) -> &'a str {
+    match compare(wanted, running) {
+        Ordering::Greater => running,
+        Ordering::Less | Ordering::Equal => wanted,
+    }
+}
+
+/// Fails when a slot is below the minimum version, so that the system does not go there by choice.
+pub fn may_return<M: Medium>(device: &Device<M>, to: Slot, minimum: Option<&str>) -> Result<()> {
+    let Some(minimum) = minimum else {
+        return Ok(());
+    };
+    let version = version(device, to);
+    if !is_below(version.as_deref(), minimum) {
+        return Ok(());
+    }
+    Err(Error::Downgrade {
+        offered: version.unwrap_or_else(|| "unknown".to_owned()),
+        limit: minimum.to_owned(),
+        reason: "the lowest that this device may run again",
+    })
+}
+
+/// The version of the image in a slot, as its kernel says.
+pub fn version<M: Medium>(device: &Device<M>, slot: Slot) -> Option<String> {
+    let text = boot_partition::os_release(&device.slot(slot).boot).ok()?;
+    os_release::image_version(&text)
+}
+
 /// Whether the boot loader marked a slot as failed after it was tried.
 pub fn has_failed(environment: &Environment) -> bool {
     environment.state == State::Failed && environment.revision == 0 && !environment.in_progress
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_does_not_lock_itself_out() {
+        for (wanted, running, minimum) in [
+            ("1.5", "2.0", "1.5"),
+            ("2.0", "2.0", "2.0"),
+            ("2.1", "2.0", "2.0"),
+            ("2.0", "2.0-rc1", "2.0-rc1"),
+        ] {
+            assert_eq!(new_minimum(wanted, running), minimum);
+        }
+    }
 }

@@ -10,11 +10,14 @@ use crate::content::Content;
 use crate::error::{Error, Result};
 use crate::fat::{self, Tree, Volume};
 use crate::layout::KERNEL_FILE_NAME;
+use crate::pe;
 use crate::storage::{ReadAt, WriteAt};
 
 const FORMAT: &str = "boot partition";
 /// Bytes that are copied and compared at a time.
 const PIECE: usize = 256 << 10;
+/// Longest `os-release` file.
+const OS_RELEASE_LIMIT: usize = 64 << 10;
 
 /// The user variable (`U8`) that says how many more starts an update under test has when it is started and not confirmed.
 pub const ATTEMPTS: &str = "bedstone.attempts";
@@ -155,6 +158,34 @@ pub fn usable(medium: &impl ReadAt) -> Result<Vec<u8>, String> {
     let kernel = volume.find(kernel.unwrap_or_default());
     kernel.map_err(|error| error.to_string())?;
     Ok(bytes)
+}
+
+/// The `os-release` file in a slot's kernel image (section `.osrel`). Only the headers and this section are read.
+///
+/// The signature is not verified here: what a slot says of itself decides nothing that its own start does not decide again.
+pub fn os_release(medium: &impl ReadAt) -> Result<String> {
+    const SECTION: &str = ".osrel";
+    let volume = Volume::open(medium)?;
+    let entry = volume.find(KERNEL_FILE_NAME)?;
+    let size = u64::from(entry.size);
+    let mut head = vec![0; pe::Headers::LIMIT.min(size) as usize];
+    volume.read_part(&entry, 0, &mut head)?;
+    let fault = |reason: &str| Error::Uki {
+        section: SECTION.to_owned(),
+        reason: reason.to_owned(),
+    };
+    let headers = pe::Headers::parse(&head, size)?;
+    let section = headers
+        .section(SECTION)?
+        .ok_or_else(|| fault("it is missing"))?;
+    let length = section.size() as usize;
+    if length > OS_RELEASE_LIMIT {
+        return Err(fault("it is longer than any os-release file"));
+    }
+    let mut text = vec![0; length];
+    volume.read_part(&entry, u64::from(section.raw_offset), &mut text)?;
+    let text = String::from_utf8(text).map_err(|_| fault("it is not UTF-8"))?;
+    Ok(text.trim_end_matches('\0').to_owned())
 }
 
 fn settle(medium: &mut impl Medium) -> Result<()> {

@@ -3,6 +3,8 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use bedstone_state::etc::Layers;
+use bedstone_state::minimum::Known;
 use bedstone_sys::uevent;
 use rustix::mount::MountFlags;
 
@@ -12,12 +14,13 @@ use crate::disk::Disk;
 use crate::efi::Variables;
 use crate::environment::{BootPartitions, Device};
 use crate::error::{Error, Result};
-use crate::failure::Means;
+use crate::failure::{self, Means, Outcome};
+use crate::minimum::{self, Verdict};
 use crate::parameters::Parameters;
 use crate::populate::{self, Source};
 use crate::slot::{self, Running, Slot};
 use crate::status::Status;
-use crate::{modules, mounts, root, switch, watcher};
+use crate::{etc, modules, mounts, root, switch, watcher};
 
 /// What of the image's `/var` stays the image's: the package database tells of the root file system, and an update must
 /// not leave an old one on the data partition. Shown read-only from the root.
@@ -25,13 +28,10 @@ const IMAGE_OWNED: &str = "lib/dpkg";
 /// Where the image's own `/var` is seen once the data is mounted over it.
 const IMAGE_VAR: &str = "/image-var";
 /// Places on the data partition.
-const ETC_LAYER: &str = "lib/bedstone/etc-overlay";
 const HOME: &str = "home";
 /// There as long as the running slot has to prove itself.
 const TRIAL: &str = "/run/bedstone/trial";
 const FAILURES: &str = "lib/bedstone/failures.jsonl";
-/// Takes the place of the `/etc` layer on the data partition when that cannot be used.
-const VOLATILE_ETC: &str = "/run/bedstone/etc-overlay";
 
 /// PID 1: ends in the new root's program, or in a restart.
 pub(crate) fn main(arguments: impl Iterator<Item = OsString>) {
@@ -92,7 +92,8 @@ impl Start {
         }
         self.done("data");
         let last_failure = self.take_failure(&data);
-        self.fill(root, &parameters)?;
+        let known = self.check_version(root);
+        self.fill(root, running.slot, &parameters)?;
         self.done("filled");
 
         // Errors above may be another's fault; a corrupt block is the slot's.
@@ -116,6 +117,7 @@ impl Start {
             data: &data,
             warnings: &self.warnings,
             last_failure: last_failure.as_deref(),
+            minimum: known.minimum.as_ref(),
             times: &self.times,
         };
         if let Err(error) = status.write() {
@@ -220,6 +222,27 @@ impl Start {
         running
     }
 
+    /// Leaves a slot that is older than this device may run, if the other one is better; returns what is known of that.
+    fn check_version(&mut self, root: &Path) -> Known {
+        let known = minimum::known(&self.means);
+        for fault in &known.faults {
+            self.warn(format!("minimum version: {fault}"));
+        }
+        let version = minimum::version(root);
+        let verdict = minimum::judge(version.as_deref(), known.minimum.as_ref(), || {
+            minimum::other(&self.means)
+        });
+        match verdict {
+            Verdict::Allowed => {}
+            Verdict::Leave(reason) => match self.means.leave(&self.console, &reason) {
+                Outcome::NextStarts(_) => failure::restart_soon(&self.console),
+                Outcome::Unchanged(other) => self.warn(format!("{reason}; {other}")),
+            },
+            Verdict::GoOn(reason) => self.warn(reason),
+        }
+        known
+    }
+
     /// The failure that an earlier start recorded; from now on it is kept on the data partition.
     fn take_failure(&mut self, data: &Data) -> Option<String> {
         let variables = self.means.variables.as_ref()?;
@@ -236,7 +259,7 @@ impl Start {
     }
 
     /// Puts everything writable into the root at `root`.
-    fn fill(&mut self, root: &Path, parameters: &Parameters) -> Result<()> {
+    fn fill(&mut self, root: &Path, slot: Slot, parameters: &Parameters) -> Result<()> {
         let var = root.join("var");
         let mounted = Path::new(data::MOUNTED);
         let home = root.join("home");
@@ -297,11 +320,39 @@ impl Start {
                 rustix::mount::mount_remount(&home, flags, ""),
             )?;
         }
-        if let Err(error) = mounts::etc(root, &var.join(ETC_LAYER)) {
-            self.warn(format!("changes of /etc are not kept: {error}"));
-            mounts::etc(root, Path::new(VOLATILE_ETC))?;
+        self.lay_etc(root, &etc::layers(&var), slot, parameters)
+    }
+
+    /// Puts the slot's changes over `/etc`. A slot on trial without the device's settings has not proved itself: it is left.
+    /// One that is confirmed comes up all the same.
+    fn lay_etc(
+        &mut self,
+        root: &Path,
+        layers: &Layers,
+        slot: Slot,
+        parameters: &Parameters,
+    ) -> Result<()> {
+        match etc::lay(root, layers, slot, &parameters.root.hash.to_string()) {
+            Ok(None) => Ok(()),
+            Ok(Some(report)) => {
+                self.console.info(format!(
+                    "/etc: {} changes of the device carried over",
+                    report.kept
+                ));
+                match report.conflicts().count() {
+                    0 => {}
+                    count => self.warn(format!(
+                        "/etc: {count} conflicts with the new image, see `bedstone-agent status`"
+                    )),
+                }
+                Ok(())
+            }
+            Err(error) if self.on_trial => Err(Error::Etc(Box::new(error))),
+            Err(error) => {
+                self.warn(format!("changes of /etc are not kept: {error}"));
+                etc::lay_in_memory(root, layers, slot)
+            }
         }
-        Ok(())
     }
 }
 

@@ -32,6 +32,10 @@ pub(crate) enum Error {
     Tool { program: String, outcome: String },
     #[error(transparent)]
     Format(#[from] bedstone_disk::Error),
+    #[error(transparent)]
+    State(#[from] bedstone_state::Error),
+    #[error("the changes of /etc cannot be carried over to this image: {0}")]
+    Etc(Box<Self>),
 }
 
 pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;

@@ -104,10 +104,19 @@ impl Means {
                 RETRY_TIME
             }
         };
-        console.error(format!("restarting in {} s", wait.as_secs()));
-        thread::sleep(wait);
-        restart(console)
+        restart_after(console, wait)
     }
+}
+
+/// Restarts into the slot that starts next.
+pub(crate) fn restart_soon(console: &Console) -> ! {
+    restart_after(console, READING_TIME)
+}
+
+fn restart_after(console: &Console, wait: Duration) -> ! {
+    console.error(format!("restarting in {} s", wait.as_secs()));
+    thread::sleep(wait);
+    restart(console)
 }
 
 /// Writes back what it can in a few seconds and restarts.

@@ -9,8 +9,10 @@
 //! - [`disk`]: the disk with the right GUID, its partitions.
 //! - [`slot`]: which of the two slots is running.
 //! - [`root`]: the slot's root file system, opened through dm-verity.
+//! - [`minimum`]: whether that root is not older than the device may run.
 //! - [`data`]: the data partition: made once, checked, unlocked, never silently made anew.
 //! - [`populate`]: what the image's `/var` and `/home` bring to it.
+//! - [`etc`]: the slot's own changes over the image's `/etc`.
 //! - [`switch`]: into the new root.
 //!
 //! When something fails, and after the start:
@@ -28,7 +30,9 @@ mod disk;
 mod efi;
 mod environment;
 mod error;
+mod etc;
 mod failure;
+mod minimum;
 mod modules;
 mod mounts;
 mod parameters;

@@ -1,6 +1,5 @@
 use std::ffi::CString;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use rustix::mount::MountFlags;
@@ -55,30 +54,21 @@ pub(crate) fn kernel_in(root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Lays a writable layer over `/etc` of the root at `root`; what is changed is kept in `layer`, on a writable file system.
-pub(crate) fn etc(root: &Path, layer: &Path) -> Result<()> {
-    let (upper, work) = (layer.join("upper"), layer.join("work"));
-    for directory in [layer, &upper, &work] {
-        fs::create_dir_all(directory).map_err(Error::io("create", directory))?;
-        // Whatever made it before: `upper` itself becomes the `/etc` that everyone sees.
-        std::os::unix::fs::chown(directory, Some(0), Some(0))
-            .and_then(|()| fs::set_permissions(directory, PermissionsExt::from_mode(0o755)))
-            .map_err(Error::io("set the owner of", directory))?;
+/// Mounts an overlay of `lowers`, topmost first, on `target`: with the directories for changes and for the kernel's use, or
+/// read-only.
+pub(crate) fn overlay(
+    target: &Path,
+    lowers: &[&Path],
+    changes: Option<(&Path, &Path)>,
+) -> Result<()> {
+    let lowers: Vec<String> = lowers.iter().map(|it| it.display().to_string()).collect();
+    let mut options = format!("lowerdir={}", lowers.join(":"));
+    if let Some((upper, work)) = changes {
+        let (upper, work) = (upper.display(), work.display());
+        options = format!("{options},upperdir={upper},workdir={work}");
     }
-    let etc = root.join("etc");
-    let options = format!(
-        "lowerdir={},upperdir={},workdir={}",
-        etc.display(),
-        upper.display(),
-        work.display()
-    );
-    mount(
-        "etc",
-        &etc,
-        "overlay",
-        MountFlags::NOSUID | MountFlags::NODEV,
-        &options,
-    )
+    let flags = MountFlags::NOSUID | MountFlags::NODEV;
+    mount("etc", target, "overlay", flags, &options)
 }
 
 /// An empty file system in memory on `path`.

@@ -3,12 +3,12 @@
 //! An image comes with directories and files below `/var`. The first start copies them; a start with another image adds
 //! what is missing, as installing its packages would. What is there already is the device's and stays as it is.
 
-use std::fs::{self, File, Metadata};
+use std::fs;
 use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, XattrFlags};
+use bedstone_state::copy;
 
 use crate::error::{Error, Result};
 
@@ -58,7 +58,7 @@ pub(crate) fn add(data: &Path, image: &str, sources: &[Source<'_>]) -> Result<us
         }
     }
     let list = additions.list;
-    flush(data)?;
+    copy::flush(data)?;
     for (copy, target) in &list {
         if let Some(parent) = target.parent() {
             fs::create_dir_all(parent).map_err(Error::io("create", parent))?;
@@ -66,7 +66,7 @@ pub(crate) fn add(data: &Path, image: &str, sources: &[Source<'_>]) -> Result<us
         fs::rename(copy, target).map_err(Error::io("create", target))?;
     }
     fs::remove_dir_all(&staging).map_err(Error::io("remove", &staging))?;
-    flush(data)?;
+    copy::flush(data)?;
     bedstone_store::atomic::write(&noted, format!("{image}\n").as_bytes()).map_err(|error| {
         Error::Unusable {
             path: noted,
@@ -109,7 +109,7 @@ impl Additions<'_> {
                 self.compare(source, &below.join(entry.file_name()), &target)?;
             } else if fs::symlink_metadata(&target).is_err() {
                 let copy = self.staging.join(self.list.len().to_string());
-                if copy_entry(&path, &metadata, &copy)? {
+                if copy::entry(&path, &metadata, &copy)? {
                     self.list.push((copy, target));
                 }
             }
@@ -135,75 +135,11 @@ fn copy_directory(source: &Source<'_>, below: &Path, to: &Path) -> Result<()> {
             if metadata.is_dir() {
                 copy_directory(source, &below.join(entry.file_name()), &to)?;
             } else {
-                copy_entry(&path, &metadata, &to)?;
+                copy::entry(&path, &metadata, &to)?;
             }
         }
     }
-    copy_attributes(&from, &metadata, to).map_err(Error::io("create", to))
-}
-
-/// Copies a file or symbolic link. Sockets, pipes and devices belong to a running system: they are left out.
-fn copy_entry(from: &Path, metadata: &Metadata, to: &Path) -> Result<bool> {
-    let kind = metadata.file_type();
-    if kind.is_fifo() || kind.is_socket() || kind.is_block_device() || kind.is_char_device() {
-        return Ok(false);
-    }
-    if kind.is_symlink() {
-        fs::read_link(from)
-            .and_then(|link| std::os::unix::fs::symlink(link, to))
-            .map_err(Error::io("create", to))?;
-    } else {
-        File::open(from)
-            .and_then(|mut source| io::copy(&mut source, &mut File::create_new(to)?))
-            .map_err(Error::io("copy", from))?;
-    }
-    copy_attributes(from, metadata, to).map_err(Error::io("create", to))?;
-    Ok(true)
-}
-
-/// Gives `to` the owner, mode, extended attributes and times of `from`.
-fn copy_attributes(from: &Path, metadata: &Metadata, to: &Path) -> io::Result<()> {
-    std::os::unix::fs::lchown(to, Some(metadata.uid()), Some(metadata.gid()))?;
-    if !metadata.is_symlink() {
-        // After the owner: changing that clears the setuid bits.
-        fs::set_permissions(to, metadata.permissions())?;
-        copy_extended(from, to)?;
-    }
-    let time = |seconds, nanoseconds| Timespec {
-        tv_sec: seconds,
-        tv_nsec: nanoseconds,
-    };
-    let times = Timestamps {
-        last_access: time(metadata.atime(), metadata.atime_nsec()),
-        last_modification: time(metadata.mtime(), metadata.mtime_nsec()),
-    };
-    rustix::fs::utimensat(CWD, to, &times, AtFlags::SYMLINK_NOFOLLOW)?;
-    Ok(())
-}
-
-fn copy_extended(from: &Path, to: &Path) -> io::Result<()> {
-    /// Largest list and value (`XATTR_LIST_MAX`, `XATTR_SIZE_MAX`).
-    const LARGEST: usize = 64 << 10;
-    let mut names = vec![0_u8; LARGEST];
-    let length = match rustix::fs::llistxattr(from, &mut names[..]) {
-        Ok(length) => length,
-        Err(rustix::io::Errno::OPNOTSUPP) => 0,
-        Err(error) => return Err(error.into()),
-    };
-    let mut value = vec![0_u8; LARGEST];
-    for name in names[..length]
-        .split(|byte| *byte == 0)
-        .filter(|name| !name.is_empty())
-    {
-        let length = rustix::fs::lgetxattr(from, name, &mut value[..])?;
-        rustix::fs::lsetxattr(to, name, &value[..length], XattrFlags::empty())?;
-    }
-    Ok(())
-}
-
-fn flush(data: &Path) -> Result<()> {
-    let directory = File::open(data).map_err(Error::io("open", data))?;
-    rustix::fs::syncfs(&directory).map_err(Error::io("flush", data))
+    copy::attributes(&from, &metadata, to).map_err(Error::io("create", to))
 }
 
 #[cfg(test)]

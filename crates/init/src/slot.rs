@@ -2,53 +2,7 @@ use std::fmt;
 
 use bedstone_disk::gpt::Table;
 use bedstone_disk::guid::Guid;
-
-/// One of the two halves of the disk that an update alternates between.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Slot {
-    A,
-    B,
-}
-
-impl Slot {
-    pub(crate) const BOTH: [Self; 2] = [Self::A, Self::B];
-
-    pub(crate) fn other(self) -> Self {
-        match self {
-            Self::A => Self::B,
-            Self::B => Self::A,
-        }
-    }
-
-    /// The partition with the slot's kernel and boot environment.
-    pub(crate) fn boot_partition(self) -> &'static str {
-        match self {
-            Self::A => "boot0",
-            Self::B => "boot1",
-        }
-    }
-
-    /// The partition with the slot's root file system.
-    pub(crate) fn root_partition(self) -> &'static str {
-        match self {
-            Self::A => "root-a",
-            Self::B => "root-b",
-        }
-    }
-
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        Self::BOTH.into_iter().find(|slot| slot.to_string() == text)
-    }
-}
-
-impl fmt::Display for Slot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::A => "a",
-            Self::B => "b",
-        })
-    }
-}
+pub(crate) use bedstone_disk::layout::Slot;
 
 /// The slot that is running, and how that is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,7 +54,7 @@ pub(crate) fn running(
 ) -> Running {
     let booted_from = |guid: Option<Guid>| {
         let guid = guid?;
-        Slot::BOTH.into_iter().find(|slot| {
+        Slot::ALL.into_iter().find(|slot| {
             let partition = table.partition(slot.boot_partition());
             partition.is_ok_and(|partition| partition.guid == guid)
         })
@@ -113,7 +67,7 @@ pub(crate) fn running(
         let source = Source::Loader;
         return Running { slot, source };
     }
-    match Slot::BOTH.map(holds) {
+    match Slot::ALL.map(holds) {
         [true, false] => Running {
             slot: Slot::A,
             source: Source::RootPartition,
@@ -195,14 +149,5 @@ mod tests {
         for (found, slot, source) in cases {
             assert_eq!(found, Running { slot, source });
         }
-    }
-
-    #[test]
-    fn names_round_trip() {
-        for slot in Slot::BOTH {
-            assert_eq!(Slot::parse(&slot.to_string()), Some(slot));
-            assert_eq!(slot.other().other(), slot);
-        }
-        assert_eq!(Slot::parse("c"), None);
     }
 }

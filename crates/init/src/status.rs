@@ -4,6 +4,8 @@ use std::fmt::{self, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
+use bedstone_state::minimum::Minimum;
+
 use crate::data::{self, Data};
 use crate::disk::Disk;
 use crate::error::{Error, Result};
@@ -24,6 +26,8 @@ pub(crate) struct Status<'a> {
     pub(crate) warnings: &'a [String],
     /// Why the last start or run of a slot was given up, as recorded then.
     pub(crate) last_failure: Option<&'a str>,
+    /// The lowest version that this device may run.
+    pub(crate) minimum: Option<&'a Minimum>,
     /// Steps and when each was done, counted from the start of this program.
     pub(crate) times: &'a [(&'static str, Duration)],
 }
@@ -70,6 +74,7 @@ impl Status<'_> {
                 "last_failure",
                 self.last_failure.map_or(Json::Null, Json::Text),
             ),
+            ("minimum", self.minimum.map_or(Json::Null, minimum_json)),
             ("milliseconds", Json::Object(times.collect())),
         ])
     }
@@ -102,6 +107,13 @@ fn data_json(data: &Data) -> Json<'_> {
         ("persistent", Json::Flag(data.is_persistent())),
         ("encrypted", Json::Flag(data.encrypted)),
         ("reason", reason.map_or(Json::Null, Json::Text)),
+    ])
+}
+
+fn minimum_json(minimum: &Minimum) -> Json<'_> {
+    Json::Object(vec![
+        ("version", Json::Text(&minimum.version)),
+        ("kept_in", Json::Text(minimum.kept.name())),
     ])
 }
 

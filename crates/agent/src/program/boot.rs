@@ -27,7 +27,13 @@ pub(super) fn settle(context: &Context) -> Result<Reply> {
     };
     let running = device.running;
     if !trial::is_on_trial(&device)? {
-        return fallen_back(context, running);
+        let confirmed = trial::is_confirmed(&device)?;
+        let reply = fallen_back(context, running)?;
+        // A confirmed image's minimum holds also when the power failed before it was kept.
+        if confirmed {
+            machine::raise_minimum(&context.config)?;
+        }
+        return Ok(reply);
     }
     if let Some(last) = of_slot(&context.records, running)? {
         context.records.write(&last.become_state(State::Testing))?;
@@ -45,6 +51,7 @@ pub(super) fn settle(context: &Context) -> Result<Reply> {
             if confirmed == Confirmed::Now {
                 record_confirmed(&context.records, running)?;
             }
+            machine::raise_minimum(&context.config)?;
             Ok(Reply::Confirmed(running, confirmed))
         }
         Err(failures) => {

@@ -1,22 +1,22 @@
 //! The machine around the slots: files, signals, restart.
 
 use std::fs::{self, File};
-use std::io::{BufReader, ErrorKind, Read};
-use std::path::Path;
+use std::io::{BufReader, Read};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use bedstone_agent::config::{CertificateTime, Config};
+use bedstone_agent::config::{CertificateTime, Config, image_version};
 use bedstone_agent::transaction::{DIRECTORY, JOURNAL_LINES};
-use bedstone_agent::{Error, Result};
+use bedstone_agent::{Error, Result, trial};
 use bedstone_bundle::crypt::Key;
 use bedstone_bundle::signature::{Clock, Trust};
+use bedstone_disk::efi_variables::GLOBAL;
+use bedstone_state::minimum::{self, Known};
+use bedstone_state::variables::{self, Variables};
 use signal_hook::consts::{SIGINT, SIGTERM};
-
-/// The lowest version that this device may run again.
-const MINIMUM: &str = "minimum-version";
 
 /// Set by Ctrl-C and by a request to end.
 pub(super) fn interrupt() -> Result<Arc<AtomicBool>> {
@@ -52,14 +52,37 @@ pub(super) fn trust(config: &Config) -> Result<Trust> {
     Ok(Trust::new(&bytes, clock)?)
 }
 
-/// The lowest version that may be installed, if there is one.
+/// The lowest version that this device may run, if there is one.
 pub(super) fn minimum_version() -> Result<Option<String>> {
-    let path = Path::new(DIRECTORY).join(MINIMUM);
-    match fs::read_to_string(&path) {
-        Ok(text) => Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty())),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(io("read", path)(error)),
+    Ok(minimum().minimum.map(|minimum| minimum.version))
+}
+
+/// What is known of the lowest version that this device may run.
+pub(super) fn minimum() -> Known {
+    minimum::read(variables().as_ref(), &minimum_file())
+}
+
+/// Raises the lowest version that this device may run to what the confirmed image asks for.
+pub(super) fn raise_minimum(config: &Config) -> Result<()> {
+    if let Some(wanted) = &config.minimum_version {
+        let running = image_version()?;
+        let version = trial::new_minimum(wanted, &running);
+        minimum::raise(variables().as_ref(), &minimum_file(), version)?;
     }
+    Ok(())
+}
+
+fn minimum_file() -> PathBuf {
+    Path::new(DIRECTORY).join(minimum::FILE)
+}
+
+/// The firmware's variables, where there are any: the directory is there on every Linux, but then empty.
+fn variables() -> Option<Variables> {
+    let variables = Variables::open(variables::DIRECTORY).ok()?;
+    variables
+        .names(GLOBAL)
+        .is_ok_and(|names| !names.is_empty())
+        .then_some(variables)
 }
 
 /// Asks systemd to restart the machine, and does not wait for it.

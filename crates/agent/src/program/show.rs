@@ -93,8 +93,18 @@ fn text_of(status: &Status) -> String {
         "running   slot {}, version {}\n",
         status.running, status.image_version
     );
+    if let Some(minimum) = &status.minimum {
+        let _ = write!(text, "minimum   {}", minimum.version);
+        if minimum.kept_in == "file" {
+            text.push_str(", kept in a file: this firmware keeps no variables, so who writes to the disk can remove it");
+        }
+        text.push('\n');
+    }
     for slot in &status.slots {
         let _ = write!(text, "slot {}    {}", slot.slot, slot.state);
+        if let Some(version) = &slot.image_version {
+            let _ = write!(text, ", version {version}");
+        }
         if let Some(revision) = slot.revision {
             let _ = write!(text, ", revision {revision}");
         }
@@ -103,6 +113,9 @@ fn text_of(status: &Status) -> String {
         }
         if let Some(fault) = &slot.fault {
             let _ = write!(text, ": {fault}");
+        }
+        if slot.below_minimum {
+            text.push_str("; below the minimum: started only when the other one cannot be");
         }
         text.push('\n');
     }
@@ -126,6 +139,20 @@ fn text_of(status: &Status) -> String {
     if let Some(failure) = &status.last_failure {
         let _ = write!(text, "\nfailure   {failure}");
     }
+    if let Some(merge) = &status.etc_merge {
+        let _ = write!(
+            text,
+            "\n/etc      {} changes of the device kept, {} of the image taken",
+            merge.kept, merge.taken
+        );
+        for entry in &merge.entries {
+            let (outcome, path) = (&entry.outcome, &entry.path);
+            let _ = write!(text, "\n          {outcome}: {path}: {}", entry.note);
+        }
+    }
+    for warning in &status.warnings {
+        let _ = write!(text, "\nwarning   {warning}");
+    }
     text
 }
 
@@ -148,7 +175,9 @@ pub(super) fn error_text(error: &Error) -> String {
     }
     let hint = match error.code() {
         "on-trial" => "`bedstone-agent confirm` keeps the running slot, `rollback` leaves it",
-        "downgrade" => "--allow-downgrade takes it, unless it is below the device's minimum",
+        "downgrade" => {
+            "`install --allow-downgrade` takes an older bundle, unless it is below the device's minimum"
+        }
         "not-bootable" => {
             "`bedstone-agent status` tells the state of both slots, `repair` writes a damaged one again"
         }

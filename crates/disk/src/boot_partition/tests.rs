@@ -122,6 +122,28 @@ fn a_renewed_partition_has_its_files() {
 }
 
 #[test]
+fn a_kernel_tells_the_version_of_its_image() {
+    let section = |content: &[u8]| {
+        let sections = [(".text", &[0x90; 90_000][..]), (".osrel", content)];
+        crate::pe::tests::synthetic(&sections)
+    };
+    let text = "ID=debian\nIMAGE_VERSION=1.2\n";
+    let mut medium = old();
+    update(&mut medium, &section(text.as_bytes())).unwrap();
+    assert_eq!(os_release(&medium).unwrap(), text);
+    for kernel in [
+        section(b"\xff"),
+        section(&vec![b'x'; HEAD + 1]),
+        crate::pe::tests::synthetic(&[(".text", &[0x90; 90])]),
+        section(b"x")[..400].to_vec(),
+        Vec::new(),
+    ] {
+        update(&mut medium, &kernel).unwrap();
+        assert!(os_release(&medium).is_err());
+    }
+}
+
+#[test]
 fn no_power_cut_lets_an_unfinished_slot_start() {
     let kernel = vec![3; 20_000];
     let mut whole = old();

@@ -133,6 +133,27 @@ impl<'a, S: ReadAt + ?Sized> Volume<'a, S> {
         Ok(bytes)
     }
 
+    /// Reads a part of a file, beginning at byte `offset` of it.
+    pub fn read_part(&self, entry: &Entry, offset: u64, buffer: &mut [u8]) -> Result<()> {
+        let mut skip = offset;
+        let mut rest = buffer;
+        for extent in self.extents(entry)? {
+            let begin = skip.min(extent.length);
+            skip -= begin;
+            let length = (extent.length - begin).min(rest.len() as u64);
+            let (part, tail) = rest.split_at_mut(length as usize);
+            self.storage
+                .read_exact_at(part, extent.offset + begin)
+                .map_err(Error::stream("read", FORMAT))?;
+            rest = tail;
+        }
+        if rest.is_empty() {
+            return Ok(());
+        }
+        let reason = format!("`{}` ends before what is read of it", entry.name);
+        Err(Error::malformed(FORMAT, "file size", reason))
+    }
+
     /// The entries of the directory that begins at `cluster`; none means the root.
     fn entries(&self, cluster: Option<u32>) -> Result<Vec<Entry>> {
         let bytes = self.directory_bytes(cluster)?;

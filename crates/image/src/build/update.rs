@@ -86,7 +86,7 @@ pub(super) fn hardware(manifest: &Manifest) -> String {
 /// `update.json`, as `bedstone-agent` documents it.
 fn config(manifest: &Manifest) -> Value {
     let update = &manifest.update;
-    json!({
+    let mut config = json!({
         "version": 1,
         "hardware": hardware(manifest),
         "certificates": CERTIFICATES,
@@ -99,7 +99,11 @@ fn config(manifest: &Manifest) -> Value {
             "deadline": update.health.deadline,
             "probes": probes(&update.health),
         },
-    })
+    });
+    if let Some(minimum) = &update.minimum_version {
+        config["minimum_version"] = json!(**minimum);
+    }
+    config
 }
 
 fn probes(health: &Health) -> Vec<Value> {

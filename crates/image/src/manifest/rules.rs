@@ -1,5 +1,7 @@
 //! Rules that span several keys; what a single value may be is the schema's matter.
 
+use bedstone_state::version::compare;
+
 use super::{Compression, FileSystem, Interface, Manifest, Modules, User};
 use crate::archives;
 use crate::document::text::SizeText;
@@ -299,6 +301,17 @@ impl Rules<'_> {
             self.report(
                 Diagnostic::error("a command of `commands` names no program"),
                 &["update", "health", "commands"],
+            );
+        }
+        let version = &manifest.product.version;
+        if let Some(minimum) = &update.minimum_version
+            && compare(minimum, version).is_gt()
+        {
+            self.conflict(
+                format!("`minimum-version` {minimum} is above the product's own version {version}: it would shut this image out"),
+                &["update", "minimum-version"],
+                &["product", "version"],
+                "the version of this image",
             );
         }
         let own_keys =

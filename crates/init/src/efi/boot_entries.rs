@@ -33,29 +33,25 @@ impl Variables {
     /// Returns the descriptions of the entries that were missing.
     pub(crate) fn ensure_boot_entries(&self, table: &Table) -> io::Result<Vec<String>> {
         let wanted = wanted(table).map_err(io::Error::other)?;
-        let order = self.read("BootOrder", GLOBAL)?.unwrap_or_default();
+        let order = self.0.read("BootOrder", GLOBAL)?.unwrap_or_default();
         let order = boot_order::decode(&order).map_err(io::Error::other)?;
         let plan = plan(&self.boot_entries()?, &order, &wanted).map_err(io::Error::other)?;
         for (number, _, content) in &plan.create {
-            self.write(&boot_order::name(*number), GLOBAL, content)?;
+            self.0.write(&boot_order::name(*number), GLOBAL, content)?;
         }
         if let Some(order) = plan.order {
-            self.write("BootOrder", GLOBAL, &boot_order::encode(&order))?;
+            self.0
+                .write("BootOrder", GLOBAL, &boot_order::encode(&order))?;
         }
         let created = plan.create.into_iter();
         Ok(created.map(|(_, description, _)| description).collect())
     }
 
     fn boot_entries(&self) -> io::Result<BTreeMap<u16, Vec<u8>>> {
-        let suffix = format!("-{GLOBAL}");
         let mut entries = BTreeMap::new();
-        for entry in rustix::fs::Dir::read_from(&self.directory)? {
-            let entry = entry?;
-            let name = entry.file_name().to_string_lossy();
-            let name = name.strip_suffix(&suffix);
-            if let Some((name, number)) =
-                name.and_then(|name| Some((name, boot_order::entry(name)?)))
-                && let Some(value) = self.read(name, GLOBAL)?
+        for name in self.0.names(GLOBAL)? {
+            if let Some(number) = boot_order::entry(&name)
+                && let Some(value) = self.0.read(&name, GLOBAL)?
             {
                 entries.insert(number, value);
             }
@@ -143,20 +139,21 @@ mod tests {
         let variables = Variables::open(directory.path()).unwrap();
         let foreign = LoadOption::active("Network", DevicePath::default());
         variables
+            .0
             .write("Boot0001", GLOBAL, &foreign.encode().unwrap())
             .unwrap();
-        variables.write("BootOrder", GLOBAL, &[1, 0]).unwrap();
+        variables.0.write("BootOrder", GLOBAL, &[1, 0]).unwrap();
         let created = variables.ensure_boot_entries(&table()).unwrap();
         assert_eq!(
             created,
             ["EFI Boot Guard", "Bedstone slot B", "Bedstone slot A"]
         );
-        let order = variables.read("BootOrder", GLOBAL).unwrap().unwrap();
+        let order = variables.0.read("BootOrder", GLOBAL).unwrap().unwrap();
         assert_eq!(boot_order::decode(&order).unwrap(), [0, 2, 3, 1]);
         assert!(variables.ensure_boot_entries(&table()).unwrap().is_empty());
-        let again = variables.read("BootOrder", GLOBAL).unwrap().unwrap();
+        let again = variables.0.read("BootOrder", GLOBAL).unwrap().unwrap();
         assert_eq!(again, order);
-        let entry = variables.read("Boot0002", GLOBAL).unwrap().unwrap();
+        let entry = variables.0.read("Boot0002", GLOBAL).unwrap().unwrap();
         let entry = LoadOption::decode(&entry).unwrap();
         assert_eq!(entry.description, "Bedstone slot B");
     }

@@ -29,6 +29,7 @@ fn reads_the_partition_in_either_case() {
         .flat_map(u16::to_le_bytes)
         .collect();
     variables
+        .0
         .write("StubDevicePartUUID", LOADER, &value)
         .unwrap();
     assert_eq!(variables.stub_partition(), text.parse().ok());

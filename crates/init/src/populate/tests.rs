@@ -1,5 +1,6 @@
 use super::*;
 use proptest::prelude::*;
+use std::os::unix::fs::MetadataExt;
 
 fn write(root: &Path, path: &str, text: &str) {
     let path = root.join(path);

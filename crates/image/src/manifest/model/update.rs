@@ -1,7 +1,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::document::text::{HostPath, Line, UnitName};
+use crate::document::text::{HostPath, Line, ProductVersion, UnitName};
 
 /// How the device takes updates: `bedstone-agent` and what it trusts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -19,6 +19,9 @@ pub struct Update {
     /// Starts that an update has to prove itself, so that a power cut during its first does not throw it away.
     #[schemars(range(min = 1, max = 255))]
     pub attempts: u8,
+    /// The lowest version that a device may run once it has confirmed this image; older bundles and slots are refused from then on. Not above the product's version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub minimum_version: Option<ProductVersion>,
     /// When an update has proved itself.
     pub health: Health,
 }
@@ -31,6 +34,7 @@ impl Default for Update {
             certificates: Vec::new(),
             certificate_time: CertificateTime::default(),
             attempts: 3,
+            minimum_version: None,
             health: Health::default(),
         }
     }
