@@ -10,6 +10,7 @@ use bedstone_bundle::Description;
 use bedstone_bundle::description::{Entry, Property};
 
 use crate::error::{Error, Result};
+use crate::hardware;
 use crate::version::compare;
 
 /// What decides whether a bundle is taken.
@@ -52,7 +53,7 @@ impl Verdict {
     pub fn of(description: &Description, policy: &Policy) -> Result<Self> {
         let section = description.select(None, None);
         let offered = section.hardware.clone().unwrap_or_default();
-        if !offered.contains(&policy.hardware) {
+        if !hardware::is_among(&policy.hardware, &offered)? {
             return Err(Error::WrongHardware {
                 offered,
                 own: policy.hardware.clone(),

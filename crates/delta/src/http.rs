@@ -312,7 +312,9 @@ impl Ranges {
             {
                 return Err(Trouble::Style(Style::Single));
             }
-            _ if is_passing(status) => return Err(Trouble::Passing(format!("it answers {status}"))),
+            _ if is_passing(status) => {
+                return Err(Trouble::Passing(format!("it answers {status}")));
+            }
             416 => {
                 return Err(refused(
                     "the file is shorter than its header says".to_owned(),

@@ -269,10 +269,7 @@ impl Read for Download {
             return Ok(0);
         }
         loop {
-            match self
-                .check_interrupt()
-                .and_then(|()| self.read_some(buffer))
-            {
+            match self.check_interrupt().and_then(|()| self.read_some(buffer)) {
                 Ok(read) => {
                     self.brought += read as u64;
                     if self.brought >= PROGRESS {

@@ -180,7 +180,11 @@ fn makes_sure_by_the_date_where_there_is_no_strong_tag() {
 #[test]
 fn passes_over_what_a_server_without_ranges_repeats() {
     let server = serve(|request| {
-        let length = if request.number == 0 { 200_000 } else { usize::MAX };
+        let length = if request.number == 0 {
+            200_000
+        } else {
+            usize::MAX
+        };
         cut(whole(&file(), ETAG), length)
     });
     assert_eq!(download(&server, PATIENCE).unwrap(), file());
@@ -324,8 +328,9 @@ fn follows_a_redirect_and_not_for_ever() {
         )
     });
     assert_eq!(download(&server, PATIENCE).unwrap(), file());
-    let circle =
-        serve(|_| sent(b"HTTP/1.1 302 Found\r\nLocation: /new.swu\r\nContent-Length: 0\r\n\r\n".to_vec()));
+    let circle = serve(|_| {
+        sent(b"HTTP/1.1 302 Found\r\nLocation: /new.swu\r\nContent-Length: 0\r\n\r\n".to_vec())
+    });
     let error = download(&circle, PATIENCE).unwrap_err();
     assert!(matches!(error, Error::Connection { .. }), "{error}");
 }
