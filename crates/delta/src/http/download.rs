@@ -35,7 +35,7 @@ pub struct Patience {
     pub silence: Duration,
     /// Connections in a row that bring less than 64 KiB before the download fails.
     pub attempts: u32,
-    /// Before the second attempt. Doubled before each further one, up to 30 s.
+    /// Before another attempt when one brought less. Doubled before each further one, up to 30 s.
     pub pause: Duration,
 }
 
@@ -228,6 +228,7 @@ impl Download {
     /// Counts a failure, and waits before the next attempt.
     fn failed(&mut self, reason: String) -> Result<()> {
         self.body = None;
+        let worked = self.brought >= PROGRESS;
         self.brought = 0;
         self.failures += 1;
         if self.failures >= self.patience.attempts.max(1) {
@@ -235,6 +236,9 @@ impl Download {
                 url: self.url.clone(),
                 reason,
             });
+        }
+        if worked {
+            return Ok(());
         }
         let doubled = 1_u32
             .checked_shl(self.failures - 1)
