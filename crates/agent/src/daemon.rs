@@ -98,7 +98,7 @@ pub fn serve(
                     last_busy = Instant::now();
                     let audience = &audience;
                     let serve = move || {
-                        connection::serve(stream, audience, operations, access, limits);
+                        connection::serve(&stream, audience, operations, access, limits);
                     };
                     // Without a thread the connection is closed, and the client told so by that.
                     let _ = thread::Builder::new().spawn_scoped(scope, serve);

@@ -4,6 +4,9 @@ use std::os::unix::net::{UnixListener, UnixStream};
 
 use crate::protocol::{Install, Request, Source};
 
+/// Every permission of those who are neither the owner nor in the group.
+const OTHERS: u32 = 0o007;
+
 /// Who may ask for something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Access {
@@ -30,7 +33,7 @@ impl Access {
             .and_then(|address| fs::metadata(address.as_pathname()?).ok())
             .map(|metadata| metadata.permissions().mode());
         Self {
-            group: mode.is_some_and(|mode| mode & 0o007 == 0),
+            group: mode.is_some_and(|mode| mode & OTHERS == 0),
         }
     }
 

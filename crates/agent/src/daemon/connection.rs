@@ -12,14 +12,14 @@ use crate::protocol::{Install, Request, Source, VERSION, Wrong};
 
 /// Serves one client, to the end of its connection.
 pub(super) fn serve(
-    stream: UnixStream,
+    stream: &UnixStream,
     audience: &Audience,
     operations: &impl Operations,
     access: Access,
     limits: &Limits,
 ) {
     // A connection that fails ends; there is nobody to tell.
-    let _ = attend(&stream, audience, operations, access, limits);
+    let _ = attend(stream, audience, operations, access, limits);
     let _ = stream.shutdown(Shutdown::Both);
 }
 

@@ -356,8 +356,11 @@ impl Parser<'_> {
     }
 }
 
+/// The name of a class, and whether a byte is in it.
+type Class = (&'static str, fn(u8) -> bool);
+
 /// The classes of the POSIX locale (IEEE Std 1003.1-2017, 7.3.1).
-const CLASSES: [(&str, fn(u8) -> bool); 12] = [
+const CLASSES: [Class; 12] = [
     ("alnum", |byte| byte.is_ascii_alphanumeric()),
     ("alpha", |byte| byte.is_ascii_alphabetic()),
     ("blank", |byte| matches!(byte, b' ' | b'\t')),

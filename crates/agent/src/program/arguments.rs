@@ -173,6 +173,8 @@ pub(crate) fn parse(words: impl Iterator<Item = OsString>) -> Result<Invocation,
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn parsed(line: &str) -> Result<Invocation, Stop> {
@@ -213,6 +215,27 @@ mod tests {
             ),
         ] {
             assert_eq!(parsed(line), Err(Stop::Wrong(reason.to_owned())), "{line}");
+        }
+    }
+
+    /// The manual page and the completions are written by hand: they have to name what there is, and nothing else.
+    #[test]
+    fn manual_and_completions_know_every_word() {
+        let manual = include_str!("../../../../docs/man/bedstone-agent.8").replace("\\-", "-");
+        let completions = include_str!("../../../../docs/completions/bedstone-agent.bash");
+        let options = |text: &str| -> BTreeSet<String> {
+            text.split(|c: char| !c.is_ascii_alphanumeric() && c != '-')
+                .filter(|word| word.len() > 2 && word.starts_with("--"))
+                .map(str::to_owned)
+                .collect()
+        };
+        for text in [&*manual, completions] {
+            assert_eq!(options(text), options(USAGE));
+        }
+        for command in COMMANDS {
+            assert!(manual.contains(&format!("\n.B {command}")), "{command}");
+            let words: Vec<_> = completions.split_whitespace().collect();
+            assert!(words.contains(&command), "{command}");
         }
     }
 }

@@ -1,4 +1,8 @@
 //! What the program is seen to do.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its helpers too"
+)]
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};

@@ -195,8 +195,7 @@ fn passes_over_what_a_server_without_ranges_repeats() {
 fn notices_another_file() {
     let other: Vec<u8> = file().iter().map(|byte| byte ^ 1).collect();
     let longer = [file(), vec![0]].concat();
-    type Second = (&'static str, Vec<u8>);
-    let seconds: [Second; 4] = [
+    let seconds: [(&str, Vec<u8>); 4] = [
         ("another tag, whole", whole(&other, "ETag: \"two\"\r\n")),
         (
             "another tag, the range",
@@ -291,7 +290,8 @@ fn survives_garbage() {
         assert!(download(&server, PATIENCE).is_err(), "{text}");
         assert!(asked(&server).len() <= 4, "{text}");
     }
-    let endless = serve(|_| sent([b"HTTP/1.1 200 OK\r\n".as_slice(), &[b'x'; 1 << 20]].concat()));
+    let endless =
+        serve(|_| sent([b"HTTP/1.1 200 OK\r\n".as_slice(), &vec![b'x'; 1 << 20]].concat()));
     assert!(download(&endless, PATIENCE).is_err());
 }
 
