@@ -20,7 +20,10 @@ pub enum Error {
     },
     /// The bundle is not one that this device takes, or cannot be read.
     #[error(transparent)]
-    Bundle(#[from] bedstone_bundle::Error),
+    Bundle(bedstone_bundle::Error),
+    /// The bundle cannot be downloaded.
+    #[error("cannot download the bundle")]
+    Download(#[source] bedstone_delta::Error),
     /// A partition's content is not what it should be, or cannot be made.
     #[error(transparent)]
     Disk(#[from] bedstone_disk::Error),
@@ -45,6 +48,14 @@ pub enum Error {
         offered: Vec<String>,
         /// What this device is.
         own: String,
+    },
+    /// The bundle names hardware by a pattern that is none.
+    #[error("`#RE:{}` in `hardware-compatibility`: {reason}", pattern.escape_debug())]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+        /// What is wrong with it.
+        reason: &'static str,
     },
     /// The bundle is for another product's disk.
     #[error("the bundle's kernel looks for the disk {wanted}, this is {own}")]
@@ -150,6 +161,8 @@ impl Error {
                 Some(refusal) => refusal.code(),
                 None => "unreadable",
             },
+            Self::Download(_) => "download",
+            Self::Pattern { .. } => "malformed",
             Self::WrongHardware { .. } => "wrong-hardware",
             Self::WrongProduct { .. } => "wrong-product",
             Self::Downgrade { .. } => "downgrade",
@@ -201,6 +214,21 @@ fn code_of(error: &bedstone_delta::Error) -> &'static str {
         Error::WrongLength { .. } | Error::WrongOutput { .. } => "hash-mismatch",
         Error::Malformed { .. } | Error::TooLarge { .. } | Error::OutsideBase { .. } => "malformed",
         _ => "failed",
+    }
+}
+
+impl From<bedstone_bundle::Error> for Error {
+    /// Takes out what a download put into the error of reading.
+    fn from(error: bedstone_bundle::Error) -> Self {
+        let source = match error {
+            bedstone_bundle::Error::Input(source) => source,
+            other => return Self::Bundle(other),
+        };
+        match source.downcast::<bedstone_delta::Error>() {
+            Ok(bedstone_delta::Error::Interrupted) => Self::Interrupted,
+            Ok(error) => Self::Download(error),
+            Err(source) => Self::Bundle(bedstone_bundle::Error::Input(source)),
+        }
     }
 }
 

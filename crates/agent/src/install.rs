@@ -63,7 +63,7 @@ pub enum Progress {
     /// The difference is of no use, so the whole root file system is taken, which the bundle has too.
     TakingWhole {
         /// The result code that there would have been without.
-        code: &'static str,
+        code: String,
         /// Why it is of no use.
         reason: String,
     },

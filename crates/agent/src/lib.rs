@@ -5,22 +5,26 @@
 //! the slot it runs from. What was written is on trial until [`trial::confirm`].
 //!
 //! - [`device`]: the slots of the machine, however they are reached.
-//! - [`plan`]: from a bundle's description to what is installed, or why not.
+//! - [`plan`]: from a bundle's description to what is installed, or why not; [`hardware`]: whether it is for this device.
 //! - [`install()`]: from a bundle to a slot that is started next.
 //! - [`trial`]: confirmed, or given up with a reason.
 //! - [`repair()`]: a damaged slot written again from the running one.
 //! - [`health`]: the probes that decide.
 //! - [`transaction`]: what is remembered across restarts.
+//! - [`daemon`], [`protocol`]: the same on a socket, for others on the device.
 //! - [`config`]: what the image says.
 //!
 //! Versions compare as [`bedstone_state::version`] says.
 
 pub mod config;
+pub mod daemon;
 pub mod device;
 mod error;
+pub mod hardware;
 pub mod health;
 mod install;
 pub mod plan;
+pub mod protocol;
 mod repair;
 pub mod status;
 pub mod transaction;

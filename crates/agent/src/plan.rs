@@ -13,6 +13,7 @@ use bedstone_bundle::layout::{Delta, FULL, Root};
 use bedstone_state::version::compare;
 
 use crate::error::{Error, Result};
+use crate::hardware;
 
 /// What decides whether a bundle is taken.
 #[derive(Debug, Clone)]
@@ -54,7 +55,7 @@ impl Verdict {
     pub fn of(description: &Description, policy: &Policy) -> Result<Self> {
         let section = description.select(None, None);
         let offered = section.hardware.clone().unwrap_or_default();
-        if !offered.contains(&policy.hardware) {
+        if !hardware::is_among(&policy.hardware, &offered)? {
             return Err(Error::WrongHardware {
                 offered,
                 own: policy.hardware.clone(),

@@ -3,7 +3,10 @@
 mod arguments;
 mod boot;
 mod machine;
+mod progress;
+mod serve;
 mod show;
+mod watch;
 
 use std::ffi::OsString;
 use std::io::Read;
@@ -15,6 +18,7 @@ use std::sync::atomic::AtomicBool;
 use bedstone_agent::config::{Config, image_version};
 use bedstone_agent::device::{BOOT_FILE, BlockFile, Boot, Device};
 use bedstone_agent::plan::Policy;
+use bedstone_agent::protocol::{Install, Source};
 use bedstone_agent::status::{self, MinimumStatus, Status};
 use bedstone_agent::transaction::{DIRECTORY, Records};
 use bedstone_agent::trial::{self, Confirmed};
@@ -22,7 +26,8 @@ use bedstone_agent::{Error, Installation, Outcome, Repaired, Result, install, re
 use bedstone_disk::layout::Slot;
 use bedstone_store::{FileLock, Mode};
 
-use arguments::{Command, Install, Invocation};
+use arguments::{Command, Invocation};
+use progress::{Display, Event};
 use show::Reply;
 
 /// Held while slots are changed.
@@ -34,7 +39,6 @@ struct Context {
     boot: Boot,
     records: Records,
     interrupt: Arc<AtomicBool>,
-    json: bool,
 }
 
 /// Runs a command line and returns the exit code of `docs/reference/agent.md`.
@@ -52,6 +56,7 @@ pub(crate) fn run(words: impl Iterator<Item = OsString>) -> ExitCode {
     };
     let json = invocation.json;
     match execute(invocation) {
+        Ok(Reply::Silent) => ExitCode::SUCCESS,
         Ok(reply) => {
             println!(
                 "{}",
@@ -74,21 +79,34 @@ pub(crate) fn run(words: impl Iterator<Item = OsString>) -> ExitCode {
 }
 
 fn execute(invocation: Invocation) -> Result<Reply> {
+    if let Command::Watch { socket } = &invocation.command {
+        return watch::follow(socket, invocation.json);
+    }
     let context = Context {
         config: Config::read(&invocation.config)?,
         boot: Boot::read(Path::new(BOOT_FILE))?,
         records: Records::new(DIRECTORY),
         interrupt: machine::interrupt()?,
-        json: invocation.json,
     };
-    match invocation.command {
-        Command::Install(arguments) => context.install(&arguments),
-        Command::Status => context.status(),
+    let mut display = Display::new(invocation.json);
+    let mut tell = |event: Event| display.show(&event);
+    let reply = match invocation.command {
+        Command::Install(arguments) => {
+            let standard_input = || -> Box<dyn Read> { Box::new(std::io::stdin().lock()) };
+            context.install(&arguments, standard_input, &mut tell)
+        }
+        Command::Status => context
+            .status()
+            .map(|status| Reply::Status(Box::new(status))),
         Command::Confirm => context.confirm(),
         Command::Rollback { reason } => context.rollback(&reason),
-        Command::Repair => context.repair(),
+        Command::Repair => context.repair(&mut tell),
+        Command::Daemon { socket } => serve::serve(&context, &socket),
         Command::Boot => boot::settle(&context),
-    }
+        Command::Watch { .. } => Ok(Reply::Silent),
+    };
+    display.end();
+    reply
 }
 
 impl Context {
@@ -104,12 +122,18 @@ impl Context {
         Ok((Device::open(&self.boot)?, lock))
     }
 
-    fn install(&self, arguments: &Install) -> Result<Reply> {
+    /// Installs a bundle; `stream` is where the bundle `-` comes from.
+    fn install<'a>(
+        &self,
+        arguments: &Install,
+        stream: impl FnOnce() -> Box<dyn Read + 'a>,
+        tell: &mut dyn FnMut(Event),
+    ) -> Result<Reply> {
         let (mut device, _lock) = self.device()?;
-        let input: Box<dyn Read> = if arguments.bundle == "-" {
-            Box::new(std::io::stdin().lock())
-        } else {
-            machine::open(Path::new(&arguments.bundle))?
+        let input = match &arguments.bundle {
+            Source::Stream => stream(),
+            Source::Url(url) => machine::download(url, &self.interrupt),
+            Source::File(path) => machine::open(path)?,
         };
         let key = arguments
             .key
@@ -132,11 +156,9 @@ impl Context {
             records: &self.records,
             interrupt: &self.interrupt,
         };
-        let mut display = show::Display::new(self.json);
         let outcome = install(&mut device, input, &installation, &mut |progress| {
-            display.show(&progress);
+            tell(Event::Installing(progress));
         });
-        display.end();
         match outcome? {
             Outcome::UpToDate(version) => Ok(Reply::UpToDate(version)),
             Outcome::Installed { slot, version } => {
@@ -148,11 +170,11 @@ impl Context {
         }
     }
 
-    fn status(&self) -> Result<Reply> {
+    fn status(&self) -> Result<Status> {
         let device = Device::open_to_look(&self.boot)?;
         let known = machine::minimum();
         let minimum = known.minimum.as_ref();
-        Ok(Reply::Status(Box::new(Status {
+        Ok(Status {
             version: 1,
             running: device.running.to_string(),
             image_version: image_version()?,
@@ -169,7 +191,7 @@ impl Context {
                 .into_iter()
                 .chain(self.boot.warnings.clone())
                 .collect(),
-        })))
+        })
     }
 
     fn confirm(&self) -> Result<Reply> {
@@ -196,16 +218,14 @@ impl Context {
         })
     }
 
-    fn repair(&self) -> Result<Reply> {
+    fn repair(&self, tell: &mut dyn FnMut(Event)) -> Result<Reply> {
         let (mut device, _lock) = self.device()?;
-        let mut display = show::Display::new(self.json);
         let repaired = repair(
             &mut device,
             &self.records,
             &self.interrupt,
-            &mut |done, whole| display.bytes("repairing", done, Some(whole)),
+            &mut |bytes, of| tell(Event::Repairing { bytes, of }),
         );
-        display.end();
         Ok(match repaired? {
             Repaired::NotNeeded(slot) => Reply::NotDamaged(slot),
             Repaired::Written(slot, reason) => Reply::Repaired { slot, reason },

@@ -141,6 +141,15 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A file on a server is not the one whose beginning was downloaded.
+    #[error("the file at `{url}` was changed while it was downloaded")]
+    Changed {
+        /// The address asked.
+        url: String,
+    },
+    /// The caller asked to stop.
+    #[error("interrupted")]
+    Interrupted,
 }
 
 /// The result of working on deltas.

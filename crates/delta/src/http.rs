@@ -3,8 +3,9 @@
 //! Many ranges are asked for in one request. A server may answer with all of them as parts (`multipart/byteranges`),
 //! with one of them, with a range that spans them, with the whole file, or with an error: [`Ranges`] makes the best of
 //! it, first by asking for one range at a time, in the end by reading the file from its start. A connection that breaks
-//! is made again where it broke.
+//! is made again where it broke. [`Download`] reads a whole file in the same way.
 
+mod download;
 mod multipart;
 #[cfg(test)]
 mod tests;
@@ -16,10 +17,11 @@ use std::ops::Range;
 use std::time::Duration;
 
 use ureq::http::header::{CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, HeaderName};
-use ureq::{Agent, BodyReader};
+use ureq::{Agent, BodyReader, RequestBuilder};
 
 use crate::zchunk::Body;
 use crate::{Error, Result};
+pub use download::{Download, Patience};
 use multipart::{ContentRange, boundary, next_part};
 
 /// How to ask.
@@ -98,6 +100,69 @@ enum Trouble {
     Style(Style),
     /// There is no point in asking again.
     Final(Error),
+}
+
+/// Why there is no response, or none that is of use.
+enum Failure {
+    /// It may work the next time.
+    Passing(String),
+    /// There is no point in asking again.
+    Final(Error),
+}
+
+impl From<Failure> for Trouble {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Passing(reason) => Self::Passing(reason),
+            Failure::Final(error) => Self::Final(error),
+        }
+    }
+}
+
+/// A request for bytes as they are, whose answer is looked at whatever its status.
+fn get(agent: &Agent, url: &str) -> RequestBuilder<ureq::typestate::WithoutBody> {
+    agent
+        .get(url)
+        .config()
+        .http_status_as_error(false)
+        .build()
+        .header("Accept-Encoding", "identity")
+}
+
+/// Sends a request. A response in an encoding is of no use: nobody asked for one.
+fn send(
+    request: RequestBuilder<ureq::typestate::WithoutBody>,
+    url: &str,
+) -> std::result::Result<ureq::http::Response<ureq::Body>, Failure> {
+    let response = request.call().map_err(|error| match error {
+        ureq::Error::BadUri(_)
+        | ureq::Error::Tls(_)
+        | ureq::Error::TlsRequired
+        | ureq::Error::TooManyRedirects
+        | ureq::Error::RedirectFailed => Failure::Final(Error::Connection {
+            url: url.to_owned(),
+            reason: error.to_string(),
+        }),
+        other => Failure::Passing(other.to_string()),
+    })?;
+    match field(&response, CONTENT_ENCODING) {
+        None | Some("identity") => Ok(response),
+        Some(encoding) => Err(Failure::Final(Error::Refused {
+            url: url.to_owned(),
+            status: response.status().as_u16(),
+            reason: format!("bytes in the encoding `{encoding}`, which was not asked for"),
+        })),
+    }
+}
+
+/// The value of a header field, if it is text.
+fn field(response: &ureq::http::Response<ureq::Body>, name: HeaderName) -> Option<&str> {
+    response.headers().get(name)?.to_str().ok()
+}
+
+/// Whether a status says that the server may answer otherwise later.
+fn is_passing(status: u16) -> bool {
+    matches!(status, 408 | 425 | 429 | 500..600)
 }
 
 impl Ranges {
@@ -198,13 +263,7 @@ impl Ranges {
             Some(first) if first.start <= needed.start => first.start = needed.start,
             _ => ranges = vec![needed.clone()],
         }
-        let mut request = self
-            .agent
-            .get(&self.url)
-            .config()
-            .http_status_as_error(false)
-            .build()
-            .header("Accept-Encoding", "identity");
+        let mut request = get(&self.agent, &self.url);
         if self.style != Style::Whole {
             let list: Vec<_> = ranges
                 .iter()
@@ -212,13 +271,7 @@ impl Ranges {
                 .collect();
             request = request.header("Range", format!("bytes={}", list.join(",")));
         }
-        let response = request.call().map_err(|error| match error {
-            ureq::Error::BadUri(_) | ureq::Error::Tls(_) => Trouble::Final(Error::Connection {
-                url: self.url.clone(),
-                reason: error.to_string(),
-            }),
-            other => Trouble::Passing(other.to_string()),
-        })?;
+        let response = send(request, &self.url)?;
         self.understand(response, &ranges)
     }
 
@@ -228,12 +281,6 @@ impl Ranges {
         response: ureq::http::Response<ureq::Body>,
         asked: &[Range<u64>],
     ) -> std::result::Result<Response, Trouble> {
-        let header = |name: HeaderName| {
-            response
-                .headers()
-                .get(name)
-                .and_then(|value| value.to_str().ok())
-        };
         let status = response.status().as_u16();
         let refused = |reason: String| {
             Trouble::Final(Error::Refused {
@@ -242,13 +289,8 @@ impl Ranges {
                 reason,
             })
         };
-        if let Some(encoding) = header(CONTENT_ENCODING).filter(|it| *it != "identity") {
-            return Err(refused(format!(
-                "bytes in the encoding `{encoding}`, which was not asked for"
-            )));
-        }
-        let type_boundary = header(CONTENT_TYPE).and_then(boundary);
-        let content_range = header(CONTENT_RANGE).map(str::to_owned);
+        let type_boundary = field(&response, CONTENT_TYPE).and_then(boundary);
+        let content_range = field(&response, CONTENT_RANGE).map(str::to_owned);
         let (boundary, position, end) = match status {
             206 if type_boundary.is_some() => (type_boundary, 0, Some(0)),
             206 => {
@@ -285,7 +327,9 @@ impl Ranges {
             {
                 return Err(Trouble::Style(Style::Single));
             }
-            408 | 429 | 500..600 => return Err(Trouble::Passing(format!("it answers {status}"))),
+            _ if is_passing(status) => {
+                return Err(Trouble::Passing(format!("it answers {status}")));
+            }
             416 => {
                 return Err(refused(
                     "the file is shorter than its header says".to_owned(),

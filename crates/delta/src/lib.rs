@@ -5,7 +5,7 @@
 //!
 //! - [`zchunk`]: chunks found by content, reused from whatever image the device holds, the rest fetched by range.
 //! - [`rdiff`]: librsync's signatures, deltas and patches, from one known image to another.
-//! - [`http`]: the ranges of a file on an HTTP server, whichever way that server answers.
+//! - [`http`]: the ranges of a file on an HTTP server, whichever way that server answers, or the whole of it.
 //! - [`base`]: the old image, and the proof that it is the right one.
 //! - [`output`]: the new image, and the proof that it is the right one.
 

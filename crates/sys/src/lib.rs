@@ -5,6 +5,7 @@
 //! - [`dm`]: device-mapper devices.
 //! - [`block`]: sizes and caches of block devices.
 //! - [`uevent`]: the kernel's device events.
+//! - [`activation`]: a socket that systemd opened.
 //! - [`machine`]: kernel modules, restart, memory locking, real-time priority.
 
 #![allow(
@@ -12,6 +13,7 @@
     reason = "the one crate that may; each use says why it is sound"
 )]
 
+pub mod activation;
 pub mod block;
 pub mod dm;
 mod error;

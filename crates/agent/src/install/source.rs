@@ -116,7 +116,7 @@ impl<'a, M: Medium + Send + Sync> Source<'a, M> {
 
     fn whole_because(member: &'a str, error: &Error, progress: &mut dyn FnMut(Progress)) -> Self {
         progress(Progress::TakingWhole {
-            code: error.code(),
+            code: error.code().to_owned(),
             reason: chain(error),
         });
         Self::whole(member)

@@ -2,6 +2,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use bedstone_agent::config;
+use bedstone_agent::protocol::{Install, SOCKET, Source};
 
 pub(crate) const USAGE: &str = "\
 Installs updates on this device, and keeps or leaves them.
@@ -9,7 +10,7 @@ Installs updates on this device, and keeps or leaves them.
 Usage: bedstone-agent [--json] [--config FILE] COMMAND
 
 Commands:
-  install [OPTIONS] FILE|-     install a bundle into the slot that is not running; `-` reads standard input
+  install [OPTIONS] FILE|URL|- install a bundle into the slot that is not running; `-` reads standard input
       --reboot                   restart into it at once
       --allow-downgrade          take an older version than the running one, never below the device's minimum
       --reinstall                install the running version once more
@@ -18,6 +19,8 @@ Commands:
   confirm                      keep the running slot; it is started from now on
   rollback [--reason TEXT]     leave the running slot and restart into the other one
   repair                       look at every block of the other slot, and write it again from the running one if it is damaged
+  watch [--socket PATH]        show what the daemon's operations come to, until Ctrl-C
+  daemon [--socket PATH]       do what is asked for on a socket (docs/reference/agent-protocol.md)
   boot                         what the system runs at every start: tell what became of the last update, try the running one
 
 Options:
@@ -28,7 +31,9 @@ Options:
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 refused (`code` of --json says why), 130 interrupted.";
 
-const COMMANDS: [&str; 6] = ["install", "status", "confirm", "rollback", "repair", "boot"];
+const COMMANDS: [&str; 8] = [
+    "install", "status", "confirm", "rollback", "repair", "watch", "daemon", "boot",
+];
 
 /// A command line, understood.
 #[derive(Debug, PartialEq, Eq)]
@@ -45,16 +50,9 @@ pub(crate) enum Command {
     Confirm,
     Rollback { reason: String },
     Repair,
+    Watch { socket: PathBuf },
+    Daemon { socket: PathBuf },
     Boot,
-}
-
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Install {
-    pub(crate) bundle: String,
-    pub(crate) reboot: bool,
-    pub(crate) allow_downgrade: bool,
-    pub(crate) reinstall: bool,
-    pub(crate) key: Option<PathBuf>,
 }
 
 /// Why nothing is run.
@@ -76,8 +74,9 @@ pub(crate) fn parse(words: impl Iterator<Item = OsString>) -> Result<Invocation,
     let mut json = false;
     let mut config = PathBuf::from(config::FILE);
     let mut command: Option<String> = None;
-    let mut install = Install::default();
+    let mut install = Install::new(Source::Stream);
     let mut bundle = None;
+    let mut socket = PathBuf::from(SOCKET);
     let mut reason = None;
     let mut given = Vec::new();
     while let Some(word) = words.next() {
@@ -105,6 +104,10 @@ pub(crate) fn parse(words: impl Iterator<Item = OsString>) -> Result<Invocation,
             "--key" => {
                 install.key = Some(value()?.into());
                 given.push("--key");
+            }
+            "--socket" => {
+                socket = value()?.into();
+                given.push("--socket");
             }
             "--reason" => {
                 reason = Some(value()?);
@@ -137,6 +140,7 @@ pub(crate) fn parse(words: impl Iterator<Item = OsString>) -> Result<Invocation,
     let allowed: &[&str] = match &*command {
         "install" => &["--key", "--reboot", "--allow-downgrade", "--reinstall"],
         "rollback" => &["--reason"],
+        "watch" | "daemon" => &["--socket"],
         _ => &[],
     };
     if let Some(option) = given.iter().find(|option| !allowed.contains(option)) {
@@ -144,7 +148,10 @@ pub(crate) fn parse(words: impl Iterator<Item = OsString>) -> Result<Invocation,
     }
     let command = match &*command {
         "install" => Command::Install(Install {
-            bundle: bundle.ok_or_else(|| wrong("`install` needs a bundle".to_owned()))?,
+            bundle: match bundle {
+                Some(text) => Source::parse(&text).map_err(wrong)?,
+                None => return Err(wrong("`install` needs a bundle".to_owned())),
+            },
             ..install
         }),
         "status" => Command::Status,
@@ -153,6 +160,8 @@ pub(crate) fn parse(words: impl Iterator<Item = OsString>) -> Result<Invocation,
             reason: reason.unwrap_or_else(|| "rolled back by hand".to_owned()),
         },
         "repair" => Command::Repair,
+        "watch" => Command::Watch { socket },
+        "daemon" => Command::Daemon { socket },
         _ => Command::Boot,
     };
     Ok(Invocation {
@@ -164,6 +173,8 @@ pub(crate) fn parse(words: impl Iterator<Item = OsString>) -> Result<Invocation,
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn parsed(line: &str) -> Result<Invocation, Stop> {
@@ -175,15 +186,14 @@ mod tests {
         let install = parsed("--json install --reboot --key=k x.swu").unwrap();
         assert!(install.json);
         let expected = Install {
-            bundle: "x.swu".to_owned(),
             reboot: true,
             key: Some("k".into()),
-            ..Install::default()
+            ..Install::new(Source::File("x.swu".into()))
         };
         assert_eq!(install.command, Command::Install(expected));
         let install = parsed("install - --config /x").unwrap();
         assert_eq!(install.config, PathBuf::from("/x"));
-        assert!(matches!(install.command, Command::Install(it) if it.bundle == "-"));
+        assert!(matches!(install.command, Command::Install(it) if it.bundle == Source::Stream));
         assert_eq!(parsed("status").unwrap().command, Command::Status);
         assert!(matches!(parsed("rollback --help"), Err(Stop::Help(_))));
     }
@@ -198,8 +208,34 @@ mod tests {
             ("status --reboot", "`--reboot` does not go with `status`"),
             ("install --fast x", "`--fast` is no option"),
             ("rollback --reason", "`--reason` needs a value"),
+            ("status --socket /s", "`--socket` does not go with `status`"),
+            (
+                "install https://x/y",
+                "`https://x/y`: only http:// is downloaded, which is enough for a signed bundle; pipe anything else into `install -`",
+            ),
         ] {
             assert_eq!(parsed(line), Err(Stop::Wrong(reason.to_owned())), "{line}");
+        }
+    }
+
+    /// The manual page and the completions are written by hand: they have to name what there is, and nothing else.
+    #[test]
+    fn manual_and_completions_know_every_word() {
+        let manual = include_str!("../../../../docs/man/bedstone-agent.8").replace("\\-", "-");
+        let completions = include_str!("../../../../docs/completions/bedstone-agent.bash");
+        let options = |text: &str| -> BTreeSet<String> {
+            text.split(|c: char| !c.is_ascii_alphanumeric() && c != '-')
+                .filter(|word| word.len() > 2 && word.starts_with("--"))
+                .map(str::to_owned)
+                .collect()
+        };
+        for text in [&*manual, completions] {
+            assert_eq!(options(text), options(USAGE));
+        }
+        for command in COMMANDS {
+            assert!(manual.contains(&format!("\n.B {command}")), "{command}");
+            let words: Vec<_> = completions.split_whitespace().collect();
+            assert!(words.contains(&command), "{command}");
         }
     }
 }

@@ -13,6 +13,7 @@ use bedstone_agent::transaction::{DIRECTORY, JOURNAL_LINES};
 use bedstone_agent::{Error, Result, trial};
 use bedstone_bundle::crypt::Key;
 use bedstone_bundle::signature::{Clock, Trust};
+use bedstone_delta::http::{Download, Patience};
 use bedstone_disk::efi_variables::GLOBAL;
 use bedstone_state::minimum::{self, Known};
 use bedstone_state::variables::{self, Variables};
@@ -31,6 +32,12 @@ pub(super) fn interrupt() -> Result<Arc<AtomicBool>> {
 pub(super) fn open(path: &Path) -> Result<Box<dyn Read>> {
     let file = File::open(path).map_err(io("read", path))?;
     Ok(Box::new(BufReader::with_capacity(256 << 10, file)))
+}
+
+/// A bundle on a server, which is asked when the first byte is read.
+pub(super) fn download(url: &str, interrupt: &Arc<AtomicBool>) -> Box<dyn Read> {
+    let download = Download::new(url, Patience::default(), Arc::clone(interrupt));
+    Box::new(BufReader::with_capacity(64 << 10, download))
 }
 
 pub(super) fn decryption_key(path: &Path) -> Result<Key> {

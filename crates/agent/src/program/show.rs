@@ -1,28 +1,37 @@
-//! Results and progress, for people and for programs.
+//! Results, for people and for programs.
 
 use std::fmt::Write as _;
-use std::io::{IsTerminal, Write as _};
-use std::time::{Duration, Instant};
 
+use bedstone_agent::Error;
 use bedstone_agent::status::Status;
 use bedstone_agent::transaction::Transaction;
 use bedstone_agent::trial::Confirmed;
-use bedstone_agent::{Error, Progress};
 use bedstone_disk::layout::Slot;
 use serde_json::{Value, json};
 
 /// What a command came to.
 #[derive(Debug)]
 pub(super) enum Reply {
-    Installed { slot: Slot, version: String },
+    Installed {
+        slot: Slot,
+        version: String,
+    },
     UpToDate(String),
     Status(Box<Status>),
     Confirmed(Slot, Confirmed),
-    RolledBack { from: Slot, to: Slot },
+    RolledBack {
+        from: Slot,
+        to: Slot,
+    },
     FellBack(Transaction),
     NotDamaged(Slot),
-    Repaired { slot: Slot, reason: String },
+    Repaired {
+        slot: Slot,
+        reason: String,
+    },
     Nothing,
+    /// Everything was said already.
+    Silent,
 }
 
 impl Reply {
@@ -52,8 +61,40 @@ impl Reply {
             Self::Repaired { slot, reason } => {
                 json!({"version": 1, "result": "repaired", "slot": slot.name(), "reason": reason})
             }
-            Self::Nothing => json!({"version": 1, "result": "nothing"}),
+            Self::Nothing | Self::Silent => json!({"version": 1, "result": "nothing"}),
         }
+    }
+
+    /// Reads what [`Reply::json`] makes of the outcome of an operation that the daemon does.
+    pub(super) fn parse(value: &Value) -> Option<Self> {
+        let text = |key: &str| value[key].as_str().map(str::to_owned);
+        let slot = |key: &str| Slot::parse(value[key].as_str()?);
+        Some(match value["result"].as_str()? {
+            "installed" => Self::Installed {
+                slot: slot("slot")?,
+                version: text("bundle_version")?,
+            },
+            "up-to-date" => Self::UpToDate(text("bundle_version")?),
+            "confirmed" => {
+                let already = value["already"].as_bool()?;
+                let how = if already {
+                    Confirmed::Already
+                } else {
+                    Confirmed::Now
+                };
+                Self::Confirmed(slot("slot")?, how)
+            }
+            "rolled-back" => Self::RolledBack {
+                from: slot("from")?,
+                to: slot("to")?,
+            },
+            "not-damaged" => Self::NotDamaged(slot("slot")?),
+            "repaired" => Self::Repaired {
+                slot: slot("slot")?,
+                reason: text("reason")?,
+            },
+            _ => return None,
+        })
     }
 
     pub(super) fn text(&self) -> String {
@@ -84,6 +125,7 @@ impl Reply {
                 format!("Slot {slot} was damaged ({reason}) and is now as the running one.")
             }
             Self::Nothing => "No update is under way.".to_owned(),
+            Self::Silent => String::new(),
         }
     }
 }
@@ -184,7 +226,7 @@ pub(super) fn error_text(error: &Error) -> String {
         "encrypted" => "name the key with --key",
         "disk-full" => "free some space on /var",
         "wrong-base" => "take the bundle with the whole root file system",
-        "download" => "try again: what was fetched is kept",
+        "download" => "run the command again once the server can be reached",
         "unknown-slot" => "start the machine through its boot loader",
         _ => return text,
     };
@@ -212,92 +254,33 @@ fn chain(error: &Error) -> String {
     text
 }
 
-/// Shows progress: a line that is rewritten on a terminal, lines of JSON for programs, nothing else.
-pub(super) struct Display {
-    json: bool,
-    terminal: bool,
-    last: Option<Instant>,
-    drawn: bool,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Display {
-    pub(super) fn new(json: bool) -> Self {
-        Self {
-            json,
-            terminal: std::io::stderr().is_terminal(),
-            last: None,
-            drawn: false,
+    #[test]
+    fn lines_say_everything() {
+        for reply in [
+            Reply::Installed {
+                slot: Slot::B,
+                version: "2".to_owned(),
+            },
+            Reply::UpToDate("2".to_owned()),
+            Reply::Confirmed(Slot::A, Confirmed::Now),
+            Reply::Confirmed(Slot::A, Confirmed::Already),
+            Reply::RolledBack {
+                from: Slot::B,
+                to: Slot::A,
+            },
+            Reply::NotDamaged(Slot::B),
+            Reply::Repaired {
+                slot: Slot::B,
+                reason: "rot".to_owned(),
+            },
+        ] {
+            let parsed = Reply::parse(&reply.json()).map(|it| it.text());
+            assert_eq!(parsed, Some(reply.text()));
         }
-    }
-
-    pub(super) fn show(&mut self, progress: &Progress) {
-        match progress {
-            Progress::Begun {
-                version,
-                signer,
-                slot,
-            } => self.say(
-                &format!("Installing version {version} into slot {slot}, signed by {signer}"),
-                &json!({"version": 1, "progress": "begun", "bundle_version": version, "signer": signer, "slot": slot.name()}),
-            ),
-            Progress::CheckingBase => self.say(
-                "Reading the running root file system, to which the update is the difference",
-                &json!({"version": 1, "progress": "checking-base"}),
-            ),
-            Progress::TakingWhole { code, reason } => self.say(
-                &format!("Taking the whole root file system: {reason}"),
-                &json!({"version": 1, "progress": "taking-whole", "code": code, "reason": reason}),
-            ),
-            Progress::Member { name, bytes } => self.bytes(name, *bytes, None),
-            Progress::Verifying => self.say(
-                "Reading back what was written",
-                &json!({"version": 1, "progress": "verifying"}),
-            ),
-            Progress::Unlisted(name) => self.say(
-                &format!("`{name}` is in the bundle, but nobody signed it: passed over"),
-                &json!({"version": 1, "progress": "unlisted", "member": name}),
-            ),
-        }
-    }
-
-    /// At most five times a second.
-    pub(super) fn bytes(&mut self, name: &str, bytes: u64, whole: Option<u64>) {
-        let now = Instant::now();
-        if self
-            .last
-            .is_some_and(|last| now - last < Duration::from_millis(200))
-        {
-            return;
-        }
-        self.last = Some(now);
-        if self.json {
-            println!(
-                "{}",
-                json!({"version": 1, "progress": "member", "member": name, "bytes": bytes, "of": whole})
-            );
-        } else if self.terminal {
-            let whole = whole.map_or(String::new(), |whole| format!(" of {}", whole >> 20));
-            eprint!("\r\x1b[K{name}: {}{whole} MiB", bytes >> 20);
-            // Progress that is not seen is no failure.
-            let _ = std::io::stderr().flush();
-            self.drawn = true;
-        }
-    }
-
-    fn say(&mut self, text: &str, value: &Value) {
-        self.end();
-        if self.json {
-            println!("{value}");
-        } else {
-            eprintln!("{text}");
-        }
-    }
-
-    /// Leaves the line that was rewritten.
-    pub(super) fn end(&mut self) {
-        if self.drawn {
-            eprint!("\r\x1b[K");
-            self.drawn = false;
-        }
+        assert!(Reply::parse(&json!({"result": "installed"})).is_none());
     }
 }

@@ -77,9 +77,9 @@ impl Done {
     }
 
     /// The code for which the whole root file system was taken instead of the difference.
-    pub(crate) fn taken_whole(&self) -> Option<&'static str> {
+    pub(crate) fn taken_whole(&self) -> Option<&str> {
         self.progress.iter().find_map(|it| match it {
-            Progress::TakingWhole { code, .. } => Some(*code),
+            Progress::TakingWhole { code, .. } => Some(code.as_str()),
             _ => None,
         })
     }

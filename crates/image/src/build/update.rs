@@ -37,6 +37,60 @@ Type=oneshot
 ExecStart=/usr/bin/systemctl --no-block reboot
 ";
 
+const DAEMON_SOCKET: &str = "\
+[Unit]
+Description=Socket for updates
+
+[Socket]
+ListenStream=/run/bedstone/agent.sock
+SocketMode=0600
+RemoveOnStop=yes
+
+[Install]
+WantedBy=sockets.target
+";
+
+/// Confined to what writing the other slot takes: block devices, its own records, the network for downloads, and a word with
+/// systemd for the restart. `CAP_SYS_ADMIN` is for dropping a partition's cache before it is read back, `CAP_DAC_READ_SEARCH`
+/// for bundles that are not root's.
+const DAEMON_SERVICE: &str = "\
+[Unit]
+Description=Install, confirm, leave and repair systems for clients of a socket
+Requires=bedstone-agentd.socket
+After=bedstone-agentd.socket
+
+[Service]
+Type=exec
+ExecStart=/usr/bin/bedstone-agent daemon
+StateDirectory=bedstone/update
+ReadWritePaths=/run/bedstone
+ProtectSystem=strict
+ProtectHome=read-only
+DevicePolicy=closed
+DeviceAllow=block-* rw
+CapabilityBoundingSet=CAP_SYS_ADMIN CAP_SYS_BOOT CAP_DAC_READ_SEARCH
+NoNewPrivileges=yes
+KeyringMode=private
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+PrivateMounts=yes
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+ProtectProc=invisible
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service @reboot
+SystemCallErrorNumber=EPERM
+UMask=0077
+";
+
 /// What is added to the tree so that the device takes updates; nothing when the manifest does not want that.
 pub(super) fn changes(build: &Build<'_>, manifest: &Manifest) -> Vec<Change> {
     let update = &manifest.update;
@@ -56,6 +110,8 @@ pub(super) fn changes(build: &Build<'_>, manifest: &Manifest) -> Vec<Change> {
     ];
     for (name, text) in [
         ("bedstone-agent.service", AGENT_UNIT),
+        ("bedstone-agentd.socket", DAEMON_SOCKET),
+        ("bedstone-agentd.service", DAEMON_SERVICE),
         ("bedstone-trial.service", TRIAL_SERVICE),
         ("bedstone-trial.timer", &timer),
     ] {
@@ -65,7 +121,11 @@ pub(super) fn changes(build: &Build<'_>, manifest: &Manifest) -> Vec<Change> {
             0o644,
         ));
     }
-    for unit in ["bedstone-agent.service", "bedstone-trial.timer"] {
+    for unit in [
+        "bedstone-agent.service",
+        "bedstone-agentd.socket",
+        "bedstone-trial.timer",
+    ] {
         changes.push(Change::Unit {
             unit: unit.to_owned(),
             action: UnitAction::Enable,
