@@ -134,7 +134,7 @@ impl Product {
             signer: &self.key,
             scratch,
         };
-        let artifacts = [artifact("root.img", root), artifact("linux.efi", kernel)];
+        let artifacts = [artifact("linux.efi", kernel), artifact("root.img", root)];
         let (bytes, _) = write(Vec::new(), two.describe(), &artifacts, &options).expect("a bundle");
         bytes
     }

@@ -222,10 +222,6 @@ fn write<M: Medium + Send + Sync, R: Read>(
     }
     progress(Progress::Verifying);
     let place = |partition: &str| format!("partition `{partition}`");
-    target
-        .root
-        .settle()
-        .map_err(Error::io("flush", slot.root_partition()))?;
     let arguments = arguments.ok_or_else(|| Error::Malformed {
         path: stage.clone(),
         reason: "the bundle ended without it".to_owned(),
