@@ -129,7 +129,7 @@ fn creates_shows_and_verifies() {
     assert_eq!((code, &verified["verdict"]), (Some(0), &json!("accepted")));
     let root = fs::read(workshop.path("image/root.img")).unwrap();
     assert_eq!(
-        verified["members"][0]["content_sha256"],
+        verified["members"][1]["content_sha256"],
         json!(Digest::of(&root))
     );
 

@@ -209,4 +209,8 @@ impl Medium for Partition {
         shared.operations.push(Operation::Flush);
         Ok(())
     }
+
+    fn reader(&self) -> io::Result<Option<Box<dyn ReadAt + Send>>> {
+        Ok(Some(Box::new(self.clone())))
+    }
 }

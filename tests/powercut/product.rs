@@ -155,9 +155,9 @@ impl Product {
             },
         };
         let artifacts: Vec<Artifact> = [
+            Some(artifact("linux.efi", &release.kernel, Compression::Zstd)),
             member.map(|(bytes, compression)| artifact("root.delta", &bytes, compression)),
             with_whole.then_some(whole),
-            Some(artifact("linux.efi", &release.kernel, Compression::Zstd)),
         ]
         .into_iter()
         .flatten()

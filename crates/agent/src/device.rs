@@ -306,12 +306,22 @@ impl WriteAt for BlockFile {
 
 impl Medium for BlockFile {
     fn settle(&mut self) -> io::Result<()> {
-        self.file.sync_all()?;
+        // Times are of no interest, and a file's size does not change.
+        self.file.sync_data()?;
         if self.is_device {
             bedstone_sys::block::drop_cache(&self.file)?;
         } else {
             rustix::fs::fadvise(&self.file, 0, None, rustix::fs::Advice::DontNeed)?;
         }
         Ok(())
+    }
+
+    fn reader(&self) -> io::Result<Option<Box<dyn ReadAt + Send>>> {
+        let direct = self.direct.as_ref().map(File::try_clone).transpose()?;
+        Ok(Some(Box::new(Self {
+            file: self.file.try_clone()?,
+            direct,
+            is_device: self.is_device,
+        })))
     }
 }

@@ -26,6 +26,11 @@ pub const ATTEMPTS: &str = "bedstone.attempts";
 pub trait Medium: ReadAt + WriteAt {
     /// Brings what was written to the medium, and lets the next read come from there.
     fn settle(&mut self) -> io::Result<()>;
+
+    /// Another way to read it, for use while it is written to; none when there is only one.
+    fn reader(&self) -> io::Result<Option<Box<dyn ReadAt + Send>>> {
+        Ok(None)
+    }
 }
 
 /// What a boot partition's volume is made with, beside its files.

@@ -1,19 +1,22 @@
 use std::io::Read;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ScopedJoinHandle};
 
 use bedstone_bundle::{Content, Member};
 use bedstone_disk::boot_partition::Medium;
-use bedstone_disk::storage::Aligned;
+use bedstone_disk::storage::{Aligned, ReadAt};
 use bedstone_disk::verity::{Leaves, RootArguments};
 use bedstone_store::Digest;
 
-use super::{Installation, Job, PIECE, Progress, read};
+use super::{Installation, Job, Progress, read};
 use crate::error::{Error, Result};
 
+/// Bytes that are written at a time.
+const PIECE: usize = 512 << 10;
 /// Pieces that travel between the thread that reads and the one that writes.
 const PIECES: usize = 4;
+/// Threads that read back: one hashes while the other waits for the medium.
+const READERS: usize = 2;
 /// Bytes after which what was written is flushed, to be read back.
 const STRETCH: u64 = 16 << 20;
 
@@ -24,18 +27,12 @@ struct Piece {
     offset: u64,
 }
 
-/// A slot's root partition, shared by the thread that writes and the one that reads back.
-struct Target<'a, M> {
-    medium: Mutex<&'a mut M>,
-    partition: &'static str,
-}
-
 /// Writes a member's content to the start of a slot's root partition.
 ///
 /// A second thread writes, so that hashing and decompressing do not wait for the disk. With `resumes`, what is there is read
 /// first, and not written again where it is right: flash wears. With `arguments`, which are known when the kernel image came
-/// first, a third thread reads back what was flushed; the hashes of its leaves are returned for
-/// [`bedstone_disk::verity::verify_rest`].
+/// first, two more threads read back what was flushed, if the medium has a [reader](Medium::reader); the hashes of its leaves
+/// are returned for [`bedstone_disk::verity::verify_rest`].
 pub(super) fn write<M: Medium + Send, R: Read>(
     member: Member<'_, R>,
     medium: &mut M,
@@ -48,21 +45,32 @@ pub(super) fn write<M: Medium + Send, R: Read>(
     let name = member.name.clone();
     let partition = job.slot.root_partition();
     let limit = medium.size().map_err(Error::io("measure", partition))?;
-    let leaves = arguments.map(|arguments| Leaves::new(&arguments.superblock()));
-    let leaves = leaves.transpose()?;
+    // Where the data are hashed as they are read back: by whom, and how.
+    let mut readers = Vec::new();
+    if let Some(arguments) = arguments {
+        for _ in 0..READERS {
+            let reader = medium.reader().map_err(Error::io("open", partition))?;
+            let leaves = Leaves::new(&arguments.superblock())?;
+            readers.extend(reader.map(|reader| (reader, leaves)));
+        }
+    }
+    let step = readers.len().max(1);
     let mut content = member.content(installation.key)?;
-    let target = &Target {
-        medium: Mutex::new(medium),
-        partition,
-    };
     let (full, pieces) = sync_channel(PIECES);
     let (written, empty) = sync_channel(PIECES);
-    let (settled, stretches) = channel();
     thread::scope(|scope| {
-        let settled = leaves.is_some().then_some(settled);
-        let checking =
-            leaves.map(|leaves| scope.spawn(move || target.read_back(&leaves, &stretches)));
-        let writing = scope.spawn(move || target.write(&pieces, &written, resumes, settled));
+        let mut settled = Vec::new();
+        let mut checking = Vec::new();
+        for ((reader, leaves), first) in readers.into_iter().zip(0..) {
+            let (sender, stretches) = channel();
+            settled.push(sender);
+            checking.push(scope.spawn(move || {
+                let own = (first..leaves.whole()).step_by(step);
+                hash(&*reader, &leaves, own, &stretches, partition)
+            }));
+        }
+        let writing =
+            scope.spawn(move || store(medium, &pieces, &written, resumes, &settled, partition));
         let place = format!("partition `{partition}`");
         let outcome = fill(&mut content, &empty, &full, installation, |bytes| {
             if bytes > limit {
@@ -79,9 +87,14 @@ pub(super) fn write<M: Medium + Send, R: Read>(
             Ok(())
         });
         drop(full);
-        let written = join(writing);
-        let checked = checking.map_or(Ok(Vec::new()), join);
-        written.and(outcome).and(checked)
+        join(writing).and(outcome)?;
+        let hashes: Vec<_> = checking.into_iter().map(join).collect::<Result<_>>()?;
+        // In the order of the disk again.
+        let in_turn = (0..).map_while(|leaf: usize| {
+            let own: &Vec<_> = hashes.get(leaf % step)?;
+            own.get(leaf / step).copied()
+        });
+        Ok(in_turn.collect())
     })
 }
 
@@ -132,71 +145,79 @@ fn fill<R: Read>(
     }
 }
 
-impl<'a, M: Medium> Target<'a, M> {
-    /// Writes the pieces and gives their buffers back. Flushes now and then, and tells up to where.
-    fn write(
-        &self,
-        pieces: &Receiver<Piece>,
-        written: &SyncSender<Aligned>,
-        resumes: bool,
-        settled: Option<Sender<u64>>,
-    ) -> Result<()> {
-        let mut found = resumes.then(|| Aligned::new(PIECE));
-        let (mut start, mut end) = (0, 0);
-        for piece in pieces {
-            let bytes = &piece.buffer[..piece.length];
-            let same = found.as_mut().is_some_and(|found| {
-                let found = &mut found[..piece.length];
-                self.medium().read_exact_at(found, piece.offset).is_ok() && found == bytes
-            });
-            if !same {
-                self.medium()
-                    .write_all_at(bytes, piece.offset)
-                    .map_err(Error::io("write", self.partition))?;
-            }
-            end = piece.offset + piece.length as u64;
-            // Nobody waits for the last ones.
-            let _ = written.send(piece.buffer);
-            if let Some(settled) = &settled
-                && end - start >= STRETCH
-            {
-                self.settle(settled, end)?;
-                start = end;
-            }
+/// Writes the pieces and gives their buffers back. Flushes now and then, and tells up to where.
+fn store(
+    medium: &mut impl Medium,
+    pieces: &Receiver<Piece>,
+    written: &SyncSender<Aligned>,
+    resumes: bool,
+    settled: &[Sender<u64>],
+    partition: &'static str,
+) -> Result<()> {
+    let mut found = resumes.then(|| Aligned::new(PIECE));
+    let (mut flushed, mut end) = (0, 0);
+    for piece in pieces {
+        let bytes = &piece.buffer[..piece.length];
+        let same = found.as_mut().is_some_and(|found| {
+            let found = &mut found[..piece.length];
+            medium.read_exact_at(found, piece.offset).is_ok() && found == bytes
+        });
+        if !same {
+            medium
+                .write_all_at(bytes, piece.offset)
+                .map_err(Error::io("write", partition))?;
         }
-        settled.map_or(Ok(()), |settled| self.settle(&settled, end))
+        end = piece.offset + piece.length as u64;
+        // Nobody waits for the last ones.
+        let _ = written.send(piece.buffer);
+        if !settled.is_empty() && end - flushed >= STRETCH {
+            settle(medium, settled, end, partition)?;
+            flushed = end;
+        }
     }
+    settle(medium, settled, end, partition)
+}
 
-    fn settle(&self, settled: &Sender<u64>, end: u64) -> Result<()> {
-        self.medium()
-            .settle()
-            .map_err(Error::io("flush", self.partition))?;
+fn settle(
+    medium: &mut impl Medium,
+    settled: &[Sender<u64>],
+    end: u64,
+    partition: &'static str,
+) -> Result<()> {
+    medium.settle().map_err(Error::io("flush", partition))?;
+    for settled in settled {
         // A reader that has ended early says why.
         let _ = settled.send(end);
-        Ok(())
     }
+    Ok(())
+}
 
-    /// Reads back what was flushed and hashes it.
-    fn read_back(&self, leaves: &Leaves, stretches: &Receiver<u64>) -> Result<Vec<Digest>> {
-        let mut buffer = Aligned::new(leaves.data());
-        let size = buffer.len() as u64;
-        let mut hashes = Vec::new();
-        let mut done = 0;
-        for end in stretches {
-            while done + size <= end && (hashes.len() as u64) < leaves.whole() {
-                self.medium()
-                    .read_exact_at(&mut buffer, done)
-                    .map_err(Error::io("read", self.partition))?;
-                hashes.push(leaves.hash(&buffer));
-                done += size;
+/// Reads back some of the leaves once they are flushed, and hashes them.
+fn hash(
+    medium: &dyn ReadAt,
+    leaves: &Leaves,
+    own: impl Iterator<Item = u64>,
+    stretches: &Receiver<u64>,
+    partition: &'static str,
+) -> Result<Vec<Digest>> {
+    let mut buffer = Aligned::new(leaves.data());
+    let size = buffer.len() as u64;
+    let mut flushed = 0;
+    let mut hashes = Vec::new();
+    for leaf in own {
+        while flushed < (leaf + 1) * size {
+            match stretches.recv() {
+                Ok(end) => flushed = end,
+                // The content ended before the data that the kernel image announces.
+                Err(_) => return Ok(hashes),
             }
         }
-        Ok(hashes)
+        medium
+            .read_exact_at(&mut buffer, leaf * size)
+            .map_err(Error::io("read", partition))?;
+        hashes.push(leaves.hash(&buffer));
     }
-
-    fn medium(&self) -> MutexGuard<'_, &'a mut M> {
-        self.medium.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+    Ok(hashes)
 }
 
 fn join<T>(thread: ScopedJoinHandle<'_, T>) -> T {

@@ -180,6 +180,22 @@ fn refuses_with_the_section_named() {
 }
 
 #[test]
+fn the_command_line_alone_is_what_the_whole_says() {
+    let (stub, linux) = (modern_stub(), kernel());
+    let uki = recipe(&stub, &linux).build().unwrap();
+    let expected = Contents::read(&uki).unwrap().command_line;
+    assert_eq!(command_line(&uki).unwrap(), expected);
+    for length in 0..uki.len() {
+        let part = &uki[..length];
+        assert!(command_line(part).is_err(), "{length}");
+    }
+    assert_eq!(
+        command_line(&stub).unwrap_err().to_string(),
+        "unified kernel image, section `.osrel`: it is missing"
+    );
+}
+
+#[test]
 fn kernel_states_its_release() {
     let mut linux = vec![0; 0x400];
     linux[0x202..0x206].copy_from_slice(b"HdrS");

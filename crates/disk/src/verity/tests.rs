@@ -260,3 +260,37 @@ proptest! {
         let _ = RootArguments::parse(&format!("bedstone.root.{text}"));
     }
 }
+
+#[test]
+fn leaves_hashed_before_are_not_read_again() {
+    let data = noise(300 * 4096);
+    let formatted = format(&data, &[9; 32], uuid()).unwrap();
+    let image = [&data[..], &formatted.bytes].concat();
+    let (superblock, offset) = (&formatted.superblock, formatted.hash_offset());
+    let leaves = Leaves::new(superblock).unwrap();
+    assert_eq!((leaves.whole(), leaves.data()), (2, 128 * 4096));
+    let known: Vec<_> = data
+        .chunks_exact(leaves.data())
+        .map(|data| leaves.hash(data))
+        .collect();
+    verify_rest(&image, superblock, offset, &formatted.root, &known).unwrap();
+
+    // What is damaged after it was read is not seen, what was damaged before is named, and so is the tree, and the rest.
+    let rest = |at: usize, known: &[Digest]| {
+        let mut damaged = image.clone();
+        damaged[at] ^= 1;
+        verify_rest(&damaged, superblock, offset, &formatted.root, known)
+    };
+    rest(5 * 4096, &known).unwrap();
+    let corrupt = |outcome: Result<(), Error>| match outcome {
+        Err(Error::Corrupt { block }) => block,
+        other => panic!("{other:?}"),
+    };
+    let mut read_damaged = data[..leaves.data()].to_vec();
+    read_damaged[5 * 4096] ^= 1;
+    let read = [leaves.hash(&read_damaged), known[1]];
+    assert_eq!(corrupt(rest(5 * 4096, &read)), Block::Data(5));
+    assert_eq!(corrupt(rest(299 * 4096, &known)), Block::Data(299));
+    let second_leaf = data.len() + 3 * 4096;
+    assert_eq!(corrupt(rest(second_leaf, &known)), Block::Hash(2));
+}

@@ -185,6 +185,8 @@ fn plan(
         let message = format!("`{}` is larger than the slot of {slot} bytes", root.file);
         return Err(Failure::new(Kind::Input, message));
     }
+    // The kernel image comes first: it says what the root file system must be.
+    let kernel = add(kernel);
     let two = TwoSlots {
         version: record.product.version.clone(),
         name: record.product.name.clone(),
@@ -198,7 +200,7 @@ fn plan(
             kernel: "linux.efi".to_owned(),
         },
         root: Root::Full(add(root)),
-        kernel: add(kernel),
+        kernel,
         boot_loader: if arguments.boot_loader {
             let built = unaltered(arguments, record, "boot-loader")?;
             Some(BootLoader {
