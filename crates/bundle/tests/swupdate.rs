@@ -36,3 +36,10 @@ fn three_releases_run_the_two_slot_layout() {
         ours::installs_two_slots(suite);
     }
 }
+
+#[test]
+fn three_releases_take_a_difference_or_the_whole() {
+    for suite in roots::SUITES {
+        ours::installs_differences(suite);
+    }
+}

@@ -9,10 +9,12 @@ use bedstone_bundle::crypt::Key;
 use bedstone_bundle::description::{
     Alternative, Compression, Description, Entry, Property, Section, Syntax,
 };
-use bedstone_bundle::layout::{Root, Slots, TwoSlots};
+use bedstone_bundle::layout::{Delta, Image, Root, Slots, TwoSlots};
 use bedstone_bundle::signature::{Clock, FileKey, Trust};
 use bedstone_bundle::{Artifact, Bundle, Options, check, write};
+use bedstone_delta::rdiff;
 use bedstone_disk::cpio::Format;
+use bedstone_store::Digest;
 
 use crate::fixtures::{SIGNING, Workshop};
 use crate::installation::install;
@@ -311,7 +313,8 @@ local function handle(image)
     told:close()
     if image.properties.subtype == "image" then
         image.device = "/mnt/root.out"
-        local result = swupdate.call_handler("raw", image)
+        image.properties.rdiffbase = "/mnt/base.img"
+        local result = swupdate.call_handler(image.properties.chainhandler or "raw", image)
         return result
     end
     image.device, image.filesystem, image.path = "", "", "/mnt/kernel.out"
@@ -322,13 +325,8 @@ swupdate.register_handler("roundrobin", handle,
     swupdate.HANDLER_MASK.IMAGE_HANDLER | swupdate.HANDLER_MASK.FILE_HANDLER)
 "#;
 
-/// CIP's layout reaches a handler of that name with all it needs.
-pub(crate) fn installs_two_slots(suite: &str) {
-    let workshop = workshop();
-    let signer = signer(&workshop, "rsa");
-    workshop.write("swupdate_handlers.lua", ROUNDROBIN.as_bytes());
-    let (root, kernel) = (content(6, 400_000), content(7, 30_000));
-    let two = TwoSlots {
+fn two_slots(root: Root) -> TwoSlots {
+    TwoSlots {
         version: "2".to_owned(),
         name: "demo".to_owned(),
         hardware: vec!["1.0".to_owned()],
@@ -337,10 +335,19 @@ pub(crate) fn installs_two_slots(suite: &str) {
             boots: ["BOOT0".to_owned(), "BOOT1".to_owned()],
             kernel: "linux.efi".to_owned(),
         },
-        root: Root::Full("root.img".to_owned()),
+        root,
         kernel: "linux.efi".to_owned(),
         boot_loader: None,
-    };
+    }
+}
+
+/// CIP's layout reaches a handler of that name with all it needs.
+pub(crate) fn installs_two_slots(suite: &str) {
+    let workshop = workshop();
+    let signer = signer(&workshop, "rsa");
+    workshop.write("swupdate_handlers.lua", ROUNDROBIN.as_bytes());
+    let (root, kernel) = (content(6, 400_000), content(7, 30_000));
+    let two = two_slots(Root::Full("root.img".to_owned()));
     let form = Form {
         compression: Compression::Zstd,
         ..Form::all().remove(0)
@@ -357,4 +364,54 @@ pub(crate) fn installs_two_slots(suite: &str) {
         "image C:BOOT0:linux.efi->AAAA,C:BOOT1:linux.efi->BBBB\n\
          kernel C:BOOT0:linux.efi->BOOT0,C:BOOT1:linux.efi->BOOT1\n"
     );
+}
+
+fn rdiff_between(mut old: &[u8], mut new: &[u8]) -> Vec<u8> {
+    let (mut signature, mut delta) = (Vec::new(), Vec::new());
+    let options = rdiff::Options::recommended(old.len() as u64);
+    rdiff::signature(&mut old, options, &mut signature).unwrap();
+    let signature = rdiff::Signature::read(&mut signature.as_slice()).unwrap();
+    rdiff::delta(&signature, &mut new, &mut delta).unwrap();
+    delta
+}
+
+/// A difference with the whole root file system beside it: SWUpdate takes the one, and the other when it is selected.
+pub(crate) fn installs_differences(suite: &str) {
+    let workshop = workshop();
+    let signer = signer(&workshop, "rsa");
+    workshop.write("swupdate_handlers.lua", ROUNDROBIN.as_bytes());
+    let (old, kernel) = (content(8, 400_000), content(7, 30_000));
+    let mut root = old.clone();
+    root.splice(100_000..120_000, content(9, 21_000));
+    let image = |bytes: &[u8]| Image {
+        size: bytes.len() as u64,
+        sha256: Digest::of(bytes),
+    };
+    let two = two_slots(Root::Delta {
+        member: "root.img.rdiff".to_owned(),
+        delta: Delta::Rdiff {
+            base: image(&old),
+            output: image(&root),
+        },
+        full: Some("root.img".to_owned()),
+    });
+    let form = Form {
+        compression: Compression::Zstd,
+        ..Form::all().remove(0)
+    };
+    let delta = rdiff_between(&old, &root);
+    let members = [
+        ("root.img.rdiff", delta.as_slice()),
+        ("root.img", &root),
+        ("linux.efi", &kernel),
+    ];
+    write_bundle(&workshop, two.describe(), &members, &form, &signer, TRUSTED);
+    for (base, options) in [(old, &[][..]), (Vec::new(), &["-e", "bedstone,full"])] {
+        workshop.write("base.img", &base);
+        workshop.write("root.out", &vec![0; root.len()]);
+        let outcome = install(suite, workshop.directory(), TRUSTED, options);
+        assert!(outcome.successful, "{suite} {options:?}:\n{}", outcome.log);
+        assert!(workshop.read("root.out") == root, "{suite} {options:?}");
+        assert!(workshop.read("kernel.out") == kernel, "{suite} {options:?}");
+    }
 }
