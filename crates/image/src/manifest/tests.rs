@@ -205,6 +205,10 @@ const REFUSED: &[(&str, &str)] = &[
         "p.toml:2:2: `secure-boot` needs both `key` and `certificate`, or neither",
     ),
     (
+        "[update]\nminimum-version = \"1.1\"\n",
+        "p.toml:3:1: `minimum-version` 1.1 is above the product's own version 1: it would shut this image out",
+    ),
+    (
         "[packages]\ninstall = [\"aide\"]\nremove = [\"aide\"]\n",
         "p.toml:4:11: `aide` is both installed and removed",
     ),
