@@ -8,6 +8,7 @@
     clippy::missing_panics_doc
 )]
 
+pub mod crash;
 pub mod damage;
 pub mod image;
 pub mod machine;

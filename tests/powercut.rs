@@ -5,15 +5,6 @@
 //! written between two flushes. The judge is the model of EFI Boot Guard with a full dm-verity check of the slot that it
 //! would start, followed boot by boot until it stays with one.
 
-#[path = "powercut/disk.rs"]
-mod disk;
-#[path = "powercut/enumerate.rs"]
-mod enumerate;
-#[path = "powercut/product.rs"]
-mod product;
-#[path = "powercut/server.rs"]
-mod server;
-
 use std::sync::atomic::AtomicBool;
 
 use bedstone_agent::plan::Policy;
@@ -21,11 +12,10 @@ use bedstone_agent::transaction::Records;
 use bedstone_agent::{Installation, Outcome, install, repair, trial};
 use bedstone_bundle::signature::{Clock, Trust};
 use bedstone_disk::layout::Slot;
-
-use disk::Machine;
-use enumerate::{Allowed, Report, examine};
-use product::{Carried, Product, Release, zchunk_file};
-use server::Server;
+use bedstone_tests::crash::disk::Machine;
+use bedstone_tests::crash::enumerate::{Allowed, Report, examine};
+use bedstone_tests::crash::product::{Carried, Product, Release, zchunk_file};
+use bedstone_tests::crash::server::Server;
 
 static CALM: AtomicBool = AtomicBool::new(false);
 
@@ -101,7 +91,7 @@ fn no_power_cut_bricks_a_device() {
         &log,
         &Allowed::from(&one).to(&two),
     );
-    machine.start(&two, Slot::B);
+    machine.start(&two.root_hash, Slot::B);
 
     let log = machine.record(|machine| {
         trial::confirm(&mut machine.device()).expect("a confirmation");
@@ -112,7 +102,7 @@ fn no_power_cut_bricks_a_device() {
         &log,
         &Allowed::from(&one).to(&two),
     );
-    machine.start(&two, Slot::B);
+    machine.start(&two.root_hash, Slot::B);
 
     // Over the old version, with one start only to prove itself.
     let log = machine.record(|machine| update(machine, &product, "2.0", &three, 1));
@@ -122,7 +112,7 @@ fn no_power_cut_bricks_a_device() {
         &log,
         &Allowed::from(&two).to(&three),
     );
-    machine.start(&three, Slot::A);
+    machine.start(&three.root_hash, Slot::A);
 
     let log = machine.record(|machine| {
         trial::give_up(&mut machine.device()).expect("a rollback");
@@ -133,7 +123,7 @@ fn no_power_cut_bricks_a_device() {
         &log,
         &Allowed::from(&two).to(&three),
     );
-    machine.start(&two, Slot::B);
+    machine.start(&two.root_hash, Slot::B);
 
     // A second installation before the restart writes the same slot again.
     update(&machine, &product, "2.0", &three, 3);
@@ -144,7 +134,7 @@ fn no_power_cut_bricks_a_device() {
         &log,
         &Allowed::from(&two).to(&three),
     );
-    machine.start(&three, Slot::A);
+    machine.start(&three.root_hash, Slot::A);
     trial::confirm(&mut machine.device()).expect("a confirmation");
 
     // The other slot rots: its root, then its boot partition.
@@ -162,7 +152,7 @@ fn no_power_cut_bricks_a_device() {
         let name = format!("repair {partition}");
         examine(&mut report, &name, &log, &Allowed::from(&three));
     }
-    machine.start(&three, Slot::A);
+    machine.start(&three.root_hash, Slot::A);
 
     println!("{report}");
     assert_eq!(report.bricked, 0);
@@ -205,7 +195,7 @@ fn no_power_cut_during_a_difference_bricks_a_device() {
         let log = machine.record(|machine| assert_eq!(install(machine), "installed"));
         let allowed = Allowed::from(&one).to(&two);
         examine(&mut report, &format!("{name} 2.0"), &log, &allowed);
-        machine.start(&two, Slot::B);
+        machine.start(&two.root_hash, Slot::B);
 
         println!("{name}: {report}");
         assert_eq!(report.bricked, 0, "{name}");

@@ -18,8 +18,8 @@ use bedstone_disk::layout::Slot;
 use bedstone_disk::model::{self, Disk};
 use bedstone_tests::image::Image;
 use bedstone_tests::machine::Guest;
-use bedstone_tests::powercut::disk::{Log, Machine, command_line};
-use bedstone_tests::powercut::enumerate::{View, Write, epochs};
+use bedstone_tests::crash::disk::{Log, Machine, command_line};
+use bedstone_tests::crash::enumerate::{View, Write, epochs};
 use bedstone_tests::program::kept;
 
 const CALM: AtomicBool = AtomicBool::new(false);

@@ -2,7 +2,7 @@
 
 #[path = "program/machine.rs"]
 mod machine;
-#[path = "../../../tests/powercut/product.rs"]
+#[path = "../../../tests/crash/product.rs"]
 mod product;
 #[path = "program/scenes.rs"]
 mod scenes;

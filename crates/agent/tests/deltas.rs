@@ -5,9 +5,9 @@
 
 #[path = "deltas/machine.rs"]
 mod machine;
-#[path = "../../../tests/powercut/product.rs"]
+#[path = "../../../tests/crash/product.rs"]
 mod product;
-#[path = "../../../tests/powercut/server.rs"]
+#[path = "../../../tests/crash/server.rs"]
 mod server;
 
 use bedstone_agent::Progress;

@@ -22,14 +22,14 @@ const SHUFFLES: u64 = 200;
 const TEARS: [usize; 8] = [1, 2, 63, 255, 256, 257, 509, 511];
 
 /// Which systems a machine may come up with.
-pub(crate) struct Allowed<'a> {
+pub struct Allowed<'a> {
     from: &'a Release,
     to: Option<&'a Release>,
 }
 
 impl<'a> Allowed<'a> {
     /// The one that was confirmed before.
-    pub(crate) fn from(release: &'a Release) -> Self {
+    pub fn from(release: &'a Release) -> Self {
         Self {
             from: release,
             to: None,
@@ -37,7 +37,7 @@ impl<'a> Allowed<'a> {
     }
 
     /// And the new one, complete.
-    pub(crate) fn to(self, release: &'a Release) -> Self {
+    pub fn to(self, release: &'a Release) -> Self {
         Self {
             to: Some(release),
             ..self
@@ -51,18 +51,18 @@ impl<'a> Allowed<'a> {
 
 /// How many states were looked at, and how they ended.
 #[derive(Debug, Default)]
-pub(crate) struct Report {
+pub struct Report {
     operations: Vec<(String, usize, usize)>,
     prefixes: usize,
     torn: usize,
     reordered: usize,
     starts: usize,
-    pub(crate) bricked: usize,
+    pub bricked: usize,
     first: Option<String>,
 }
 
 impl Report {
-    pub(crate) fn states(&self) -> usize {
+    pub fn states(&self) -> usize {
         self.prefixes + self.torn + self.reordered
     }
 }
@@ -90,13 +90,16 @@ impl fmt::Display for Report {
 }
 
 /// A sector write.
-struct Write {
-    at: usize,
-    bytes: Vec<u8>,
+#[derive(Debug)]
+pub struct Write {
+    /// Offset on the disk.
+    pub at: usize,
+    /// What is written there.
+    pub bytes: Vec<u8>,
 }
 
 /// Replays a log with a power cut at every place.
-pub(crate) fn examine(report: &mut Report, name: &str, log: &Log, allowed: &Allowed<'_>) {
+pub fn examine(report: &mut Report, name: &str, log: &Log, allowed: &Allowed<'_>) {
     let epochs = epochs(&log.operations);
     let sectors = epochs.iter().map(Vec::len).sum();
     report
@@ -177,7 +180,7 @@ pub(crate) fn examine(report: &mut Report, name: &str, log: &Log, allowed: &Allo
 }
 
 /// The sector writes between flushes.
-fn epochs(operations: &[Operation]) -> Vec<Vec<Write>> {
+pub fn epochs(operations: &[Operation]) -> Vec<Vec<Write>> {
     let mut epochs = vec![Vec::new()];
     for operation in operations {
         match operation {
@@ -195,7 +198,8 @@ fn epochs(operations: &[Operation]) -> Vec<Vec<Write>> {
 }
 
 /// A disk that is looked at without being copied.
-struct View<'a>(&'a [u8]);
+#[derive(Debug)]
+pub struct View<'a>(pub &'a [u8]);
 
 impl ReadAt for View<'_> {
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {

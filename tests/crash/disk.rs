@@ -13,12 +13,13 @@ use bedstone_disk::layout::{Parts, Sizes, Slot, standard};
 use bedstone_disk::model::{self, Disk, Outcome};
 use bedstone_disk::storage::{ReadAt, WriteAt};
 use bedstone_disk::uki;
+use bedstone_store::Digest;
 
 use super::product::{Product, Release};
 
 /// What reached the block layer.
 #[derive(Debug, Clone)]
-pub(crate) enum Operation {
+pub enum Operation {
     /// Bytes, at an offset on the disk.
     Write(u64, Vec<u8>),
     /// Everything before is on the medium before anything after.
@@ -27,14 +28,14 @@ pub(crate) enum Operation {
 
 /// A recorded stretch of time.
 #[derive(Debug)]
-pub(crate) struct Log {
+pub struct Log {
     /// The disk before.
-    pub(crate) before: Vec<u8>,
-    pub(crate) operations: Vec<Operation>,
+    pub before: Vec<u8>,
+    pub operations: Vec<Operation>,
 }
 
 /// A device without a system: its disk and the slot that would run.
-pub(crate) struct Machine {
+pub struct Machine {
     shared: Arc<Mutex<Shared>>,
     table: Table,
     running: Slot,
@@ -47,7 +48,7 @@ struct Shared {
 
 /// A partition of the recorded disk.
 #[derive(Clone)]
-pub(crate) struct Partition {
+pub struct Partition {
     shared: Arc<Mutex<Shared>>,
     start: u64,
     size: u64,
@@ -55,7 +56,7 @@ pub(crate) struct Partition {
 
 impl Machine {
     /// A disk as the factory makes it.
-    pub(crate) fn new(product: &Product, release: &Release) -> Self {
+    pub fn new(product: &Product, release: &Release) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let root = directory.path().join("root");
         std::fs::write(&root, &release.root).expect("a root file system");
@@ -78,7 +79,11 @@ impl Machine {
         .expect("a plan");
         let image = directory.path().join("disk");
         assemble(&plan, &image).expect("a disk");
-        let bytes = std::fs::read(&image).expect("a disk");
+        Self::of_disk(std::fs::read(&image).expect("a disk"))
+    }
+
+    /// A machine with this disk, which runs slot A.
+    pub fn of_disk(bytes: Vec<u8>) -> Self {
         let table = Table::read(&bytes).expect("a table").table;
         Self {
             shared: Arc::new(Mutex::new(Shared {
@@ -90,7 +95,7 @@ impl Machine {
         }
     }
 
-    pub(crate) fn running(&self) -> Slot {
+    pub fn running(&self) -> Slot {
         self.running
     }
 
@@ -99,7 +104,7 @@ impl Machine {
     }
 
     /// The slots as the agent sees them.
-    pub(crate) fn device(&self) -> Device<Partition> {
+    pub fn device(&self) -> Device<Partition> {
         let slot = |slot: Slot| {
             let guid = self.table.partition(slot.boot_partition());
             Partitions {
@@ -125,7 +130,7 @@ impl Machine {
     }
 
     /// Records what `action` does to the disk.
-    pub(crate) fn record(&self, action: impl FnOnce(&Self)) -> Log {
+    pub fn record(&self, action: impl FnOnce(&Self)) -> Log {
         self.shared().operations.clear();
         let before = self.shared().bytes.clone();
         action(self);
@@ -133,8 +138,8 @@ impl Machine {
         Log { before, operations }
     }
 
-    /// Starts the machine, which must come up with this release in this slot.
-    pub(crate) fn start(&mut self, release: &Release, slot: Slot) {
+    /// Starts the machine, which must come up with the root of this hash in this slot.
+    pub fn start(&mut self, root: &Digest, slot: Slot) {
         let bytes = self.shared().bytes.clone();
         let disk = Disk::new(bytes).expect("a disk");
         let verdict = model::judge(&disk, Loader::Since0_20, command_line).expect("a verdict");
@@ -142,7 +147,7 @@ impl Machine {
             panic!("{verdict:?}");
         };
         assert_eq!(verdict.slot, Some(slot));
-        assert_eq!(arguments.hash, release.root_hash);
+        assert_eq!(arguments.hash, *root);
         for (volume, bytes) in &verdict.decision.writes {
             let mut partition = self.partition(&verdict.volumes[*volume]);
             replace_environment(&mut partition, bytes).expect("an environment");
@@ -151,7 +156,7 @@ impl Machine {
     }
 
     /// Makes one bit of every fourth sector of a partition wrong.
-    pub(crate) fn damage(&self, partition: &str) {
+    pub fn damage(&self, partition: &str) {
         let partition = self.partition(partition);
         let mut shared = self.shared();
         let mut at = partition.start;
@@ -163,7 +168,7 @@ impl Machine {
 }
 
 /// What the firmware would take for the kernel's command line; signatures are not looked at here.
-pub(crate) fn command_line(kernel: &[u8]) -> Result<String, String> {
+pub fn command_line(kernel: &[u8]) -> Result<String, String> {
     uki::Contents::read(kernel)
         .map(|contents| contents.command_line.to_owned())
         .map_err(|error| error.to_string())

@@ -26,33 +26,33 @@ const ROOT: usize = 300_000;
 const STUB: &str = "/usr/lib/systemd/boot/efi/linuxx64.efi.stub";
 
 /// Keys and everything that stays from release to release.
-pub(crate) struct Product {
-    pub(crate) digest: Digest,
-    pub(crate) certificate: Vec<u8>,
+pub struct Product {
+    pub digest: Digest,
+    pub certificate: Vec<u8>,
     key: FileKey,
     directory: TempDir,
 }
 
 /// A release.
-pub(crate) struct Release {
-    pub(crate) version: &'static str,
-    pub(crate) root: Vec<u8>,
+pub struct Release {
+    pub version: &'static str,
+    pub root: Vec<u8>,
     /// Bytes of it without the hash tree.
-    pub(crate) data: usize,
-    pub(crate) kernel: Vec<u8>,
-    pub(crate) root_hash: Digest,
-    pub(crate) bundle: Vec<u8>,
+    pub data: usize,
+    pub kernel: Vec<u8>,
+    pub root_hash: Digest,
+    pub bundle: Vec<u8>,
 }
 
 /// How a bundle carries the root file system.
-pub(crate) enum Carried<'a> {
+pub enum Carried<'a> {
     Whole,
     Rdiff { base: &'a [u8], with_whole: bool },
     Zchunk { url: &'a str, with_whole: bool },
 }
 
 impl Product {
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let made = Command::new("openssl")
             .args([
@@ -76,12 +76,12 @@ impl Product {
     }
 
     /// A release whose root file system has nothing in common with that of another.
-    pub(crate) fn release(&self, version: &'static str) -> Release {
+    pub fn release(&self, version: &'static str) -> Release {
         self.release_of(version, noise(version, ROOT))
     }
 
     /// A release that differs from an older one in a tenth of its root file system, what follows having moved by some bytes.
-    pub(crate) fn release_after(&self, older: &Release, version: &'static str) -> Release {
+    pub fn release_after(&self, older: &Release, version: &'static str) -> Release {
         let mut data = older.root[..older.data].to_vec();
         let changed = data.len() / 3..data.len() / 3 + data.len() / 10;
         data.splice(changed.clone(), noise(version, changed.len() + 7));
@@ -90,7 +90,7 @@ impl Product {
     }
 
     /// A release with this root file system.
-    pub(crate) fn release_of(&self, version: &'static str, data: Vec<u8>) -> Release {
+    pub fn release_of(&self, version: &'static str, data: Vec<u8>) -> Release {
         let path = |name: &str| self.directory.path().join(format!("{version}-{name}"));
         let root = path("root");
         fs::write(&root, &data).expect("a root file system");
@@ -126,7 +126,7 @@ impl Product {
     }
 
     /// A bundle of a release.
-    pub(crate) fn bundle(&self, release: &Release, carried: &Carried<'_>) -> Vec<u8> {
+    pub fn bundle(&self, release: &Release, carried: &Carried<'_>) -> Vec<u8> {
         let output = image(&release.root);
         let whole = artifact("root.img", &release.root, Compression::Zstd);
         let (delta, member, with_whole) = match carried {
@@ -166,7 +166,7 @@ impl Product {
     }
 
     /// A bundle of these artifacts.
-    pub(crate) fn write(&self, version: &str, root: Root, artifacts: &[Artifact]) -> Vec<u8> {
+    pub fn write(&self, version: &str, root: Root, artifacts: &[Artifact]) -> Vec<u8> {
         let two = TwoSlots {
             version: version.to_owned(),
             name: "power cuts".to_owned(),
@@ -197,7 +197,7 @@ impl Product {
 }
 
 /// Bytes that repeat nowhere, and that no other seed gives.
-pub(crate) fn noise(seed: &str, length: usize) -> Vec<u8> {
+pub fn noise(seed: &str, length: usize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(length + 32);
     while bytes.len() < length {
         let next = Digest::of(format!("{seed} {}", bytes.len()).as_bytes());
@@ -207,7 +207,7 @@ pub(crate) fn noise(seed: &str, length: usize) -> Vec<u8> {
     bytes
 }
 
-pub(crate) fn artifact(name: &str, bytes: &[u8], compression: Compression) -> Artifact {
+pub fn artifact(name: &str, bytes: &[u8], compression: Compression) -> Artifact {
     Artifact {
         name: name.to_owned(),
         content: Content::Bytes(bytes.to_vec()),
@@ -216,7 +216,7 @@ pub(crate) fn artifact(name: &str, bytes: &[u8], compression: Compression) -> Ar
     }
 }
 
-pub(crate) fn image(bytes: &[u8]) -> Image {
+pub fn image(bytes: &[u8]) -> Image {
     Image {
         size: bytes.len() as u64,
         sha256: Digest::of(bytes),
@@ -224,7 +224,7 @@ pub(crate) fn image(bytes: &[u8]) -> Image {
 }
 
 /// The delta from one image to another.
-pub(crate) fn rdiff_between(mut old: &[u8], mut new: &[u8]) -> Vec<u8> {
+pub fn rdiff_between(mut old: &[u8], mut new: &[u8]) -> Vec<u8> {
     let (mut signature, mut delta) = (Vec::new(), Vec::new());
     let options = rdiff::Options::recommended(old.len() as u64);
     rdiff::signature(&mut old, options, &mut signature).expect("a signature");
@@ -234,7 +234,7 @@ pub(crate) fn rdiff_between(mut old: &[u8], mut new: &[u8]) -> Vec<u8> {
 }
 
 /// The header of a zchunk file, and all of it.
-pub(crate) fn zchunk_file(mut image: &[u8]) -> (Vec<u8>, Vec<u8>) {
+pub fn zchunk_file(mut image: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let options = zchunk::Options {
         level: 1,
         threads: 2,

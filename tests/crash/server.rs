@@ -12,8 +12,8 @@ use std::thread;
 const BOUNDARY: &str = "part";
 
 /// Serves until the process ends.
-pub(crate) struct Server {
-    pub(crate) url: String,
+pub struct Server {
+    pub url: String,
     shared: Arc<Shared>,
 }
 
@@ -25,7 +25,7 @@ struct Shared {
 }
 
 impl Server {
-    pub(crate) fn start(file: Vec<u8>) -> Self {
+    pub fn start(file: Vec<u8>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let url = format!(
             "http://{}/root.zck",
@@ -47,12 +47,12 @@ impl Server {
     }
 
     /// Bytes of the file sent since this was asked last.
-    pub(crate) fn served(&self) -> u64 {
+    pub fn served(&self) -> u64 {
         self.shared.served.swap(0, Ordering::SeqCst)
     }
 
     /// Lets every connection break as soon as so many more bytes of the file have been sent.
-    pub(crate) fn break_after(&self, bytes: u64) {
+    pub fn break_after(&self, bytes: u64) {
         self.shared.budget.store(bytes, Ordering::SeqCst);
     }
 }
