@@ -144,7 +144,7 @@ impl Context {
         let policy = Policy {
             hardware: self.config.hardware.clone(),
             running_version: image_version()?,
-            minimum_version: machine::minimum_version()?,
+            minimum_version: machine::minimum_version(),
             allow_downgrade: arguments.allow_downgrade,
             reinstall: arguments.reinstall,
         };
@@ -207,7 +207,7 @@ impl Context {
     fn rollback(&self, reason: &str) -> Result<Reply> {
         let (mut device, _lock) = self.device()?;
         let from = device.running;
-        let minimum = machine::minimum_version()?;
+        let minimum = machine::minimum_version();
         trial::may_return(&device, from.other(), minimum.as_deref())?;
         trial::give_up(&mut device)?;
         boot::record_failed(&self.records, from, reason)?;

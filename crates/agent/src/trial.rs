@@ -116,7 +116,100 @@ pub fn has_failed(environment: &Environment) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
+    use bedstone_disk::boot_partition::Identity;
+    use bedstone_disk::guid::Guid;
+    use bedstone_disk::storage::{ReadAt, WriteAt};
+
     use super::*;
+    use crate::device::{Partitions, identity};
+
+    /// A partition in memory.
+    struct Memory(Vec<u8>);
+
+    impl ReadAt for Memory {
+        fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+            self.0.read_exact_at(buffer, offset)
+        }
+
+        fn size(&self) -> io::Result<u64> {
+            self.0.size()
+        }
+    }
+
+    impl WriteAt for Memory {
+        fn write_all_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
+            self.0.write_all_at(bytes, offset)
+        }
+    }
+
+    impl Medium for Memory {
+        fn settle(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// The beginning of a kernel image: headers without an optional one, and the section `.osrel`.
+    fn kernel(os_release: &str) -> Vec<u8> {
+        let mut image = vec![0; 512];
+        image[..2].copy_from_slice(b"MZ");
+        image[0x3c] = 0x40;
+        image[0x40..0x44].copy_from_slice(b"PE\0\0");
+        image[0x46] = 1;
+        let section = 0x58;
+        image[section..section + 6].copy_from_slice(b".osrel");
+        let length = (os_release.len() as u32).to_le_bytes();
+        for (offset, value) in [(8, length), (16, length), (20, 512_u32.to_le_bytes())] {
+            image[section + offset..section + offset + 4].copy_from_slice(&value);
+        }
+        image.extend(os_release.as_bytes());
+        image
+    }
+
+    fn partitions(slot: Slot, kernel: Vec<u8>) -> Partitions<Memory> {
+        let identity: Identity = identity(slot, Guid::NIL);
+        let mut boot = Memory(vec![0; 4 << 20]);
+        let environment = Environment::default();
+        boot_partition::renew(&mut boot, &identity, &environment, &kernel.into()).unwrap();
+        Partitions {
+            boot,
+            root: Memory(Vec::new()),
+            identity,
+        }
+    }
+
+    fn device(other: Vec<u8>) -> Device<Memory> {
+        Device {
+            running: Slot::B,
+            disk: Guid::NIL,
+            slots: [
+                partitions(Slot::A, other),
+                partitions(Slot::B, kernel("IMAGE_VERSION=2.0\n")),
+            ],
+        }
+    }
+
+    #[test]
+    fn a_slot_below_the_minimum_is_not_gone_back_to() {
+        let old = device(kernel("ID=debian\nIMAGE_VERSION=1.9\n"));
+        assert_eq!(version(&old, Slot::A).as_deref(), Some("1.9"));
+        assert!(may_return(&old, Slot::A, None).is_ok());
+        assert!(may_return(&old, Slot::A, Some("1.9")).is_ok());
+        let error = may_return(&old, Slot::A, Some("1.10")).unwrap_err();
+        assert_eq!(error.code(), "downgrade");
+        assert_eq!(
+            error.to_string(),
+            "version 1.9 is older than 1.10, the lowest that this device may run again"
+        );
+        let nameless = device(kernel("ID=debian\n"));
+        assert!(may_return(&nameless, Slot::A, None).is_ok());
+        assert!(may_return(&nameless, Slot::A, Some("0")).is_err());
+        assert!(may_return(&device(vec![7; 90]), Slot::A, Some("0")).is_err());
+        let status = crate::status::slot(&old, Slot::A, Some("2.0"));
+        assert!(status.below_minimum);
+        assert!(!crate::status::slot(&old, Slot::B, Some("2.0")).below_minimum);
+    }
 
     #[test]
     fn an_image_does_not_lock_itself_out() {

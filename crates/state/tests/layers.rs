@@ -57,7 +57,7 @@ impl Host for Device {
         let mut options = format!("userxattr,lowerdir={}", lowers.join(":"));
         if let Some((upper, work)) = changes {
             let (upper, work) = (upper.display(), work.display());
-            options.push_str(&format!(",upperdir={upper},workdir={work}"));
+            options = format!("{options},upperdir={upper},workdir={work}");
         }
         let options = CString::new(options).unwrap();
         rustix::mount::mount(
@@ -217,7 +217,7 @@ fn an_interrupted_merge_changes_nothing() {
         device.image("1", &[("conf", "1\n")]);
         device.image("2", &[("conf", "1\n"), ("new", "2\n")]);
         device.start(Slot::A, "1", |etc| {
-            fs::write(etc.join("own"), "1\n").unwrap()
+            fs::write(etc.join("own"), "1\n").unwrap();
         });
         for mounts in 0..2 {
             device.mounts_left.set(mounts);
@@ -247,11 +247,11 @@ fn an_image_written_from_outside_takes_over_the_newest_layer() {
                 device.image(image, &[("version", text)]);
             }
             device.start(Slot::A, "1", |etc| {
-                fs::write(etc.join("own"), "a\n").unwrap()
+                fs::write(etc.join("own"), "a\n").unwrap();
             });
             device.start(Slot::B, "2", |_| {});
             device.start(Slot::A, "1", |etc| {
-                fs::write(etc.join("own"), "newest\n").unwrap()
+                fs::write(etc.join("own"), "newest\n").unwrap();
             });
             // Slot A itself is rewritten: its own layer is the source and is replaced in one step.
             device.start(Slot::A, "3", |etc| {

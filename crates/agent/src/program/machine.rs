@@ -60,8 +60,8 @@ pub(super) fn trust(config: &Config) -> Result<Trust> {
 }
 
 /// The lowest version that this device may run, if there is one.
-pub(super) fn minimum_version() -> Result<Option<String>> {
-    Ok(minimum().minimum.map(|minimum| minimum.version))
+pub(super) fn minimum_version() -> Option<String> {
+    minimum().minimum.map(|minimum| minimum.version)
 }
 
 /// What is known of the lowest version that this device may run.

@@ -124,7 +124,8 @@ fn a_renewed_partition_has_its_files() {
 #[test]
 fn a_kernel_tells_the_version_of_its_image() {
     let section = |content: &[u8]| {
-        let sections = [(".text", &[0x90; 90_000][..]), (".osrel", content)];
+        let text = vec![0x90; 90_000];
+        let sections = [(".text", &*text), (".osrel", content)];
         crate::pe::tests::synthetic(&sections)
     };
     let text = "ID=debian\nIMAGE_VERSION=1.2\n";

@@ -288,7 +288,8 @@ mod tests {
                 let members: Vec<&str> = members.into_iter().collect();
                 format!("{name}:x:{number}:{}\n", members.join(","))
             };
-            entries.into_iter().map(line).collect()
+            let lines: Vec<String> = entries.into_iter().map(line).collect();
+            lines.concat()
         })
     }
 

@@ -67,10 +67,10 @@ fn matches(old: &[&[u8]], new: &[&[u8]]) -> Option<Vec<Option<usize>>> {
             (0, 0)
         } else {
             let reach = &rounds[edits - 1];
-            let diagonal = x as isize - y as isize;
+            let diagonal = x.cast_signed() - y.cast_signed();
             let previous = previous(reach, edits, diagonal);
             let from_x = at(reach, edits - 1, previous);
-            (from_x, (from_x as isize - previous) as usize)
+            (from_x, (from_x.cast_signed() - previous).cast_unsigned())
         };
         while x > from_x && y > from_y {
             (x, y) = (x - 1, y - 1);
@@ -87,7 +87,7 @@ fn furthest(a: &[&[u8]], b: &[&[u8]]) -> Option<Vec<Vec<usize>>> {
     for edits in 0..=MOST_EDITS.min(a.len() + b.len()) {
         let mut reach = Vec::with_capacity(edits + 1);
         for step in 0..=edits {
-            let diagonal = 2 * step as isize - edits as isize;
+            let diagonal = 2 * step.cast_signed() - edits.cast_signed();
             let mut x = match rounds.last() {
                 None => 0,
                 Some(last) => {
@@ -97,12 +97,16 @@ fn furthest(a: &[&[u8]], b: &[&[u8]]) -> Option<Vec<Vec<usize>>> {
                     if previous < diagonal { x + 1 } else { x }
                 }
             };
-            let mut y = x as isize - diagonal;
-            while y >= 0 && x < a.len() && (y as usize) < b.len() && a[x] == b[y as usize] {
+            let mut y = x.cast_signed() - diagonal;
+            while y >= 0
+                && x < a.len()
+                && y.cast_unsigned() < b.len()
+                && a[x] == b[y.cast_unsigned()]
+            {
                 (x, y) = (x + 1, y + 1);
             }
             reach.push(x);
-            if x >= a.len() && y >= b.len() as isize {
+            if x >= a.len() && y >= b.len().cast_signed() {
                 // The later diagonals are not asked for.
                 rounds.push(reach);
                 return Some(rounds);
@@ -115,17 +119,17 @@ fn furthest(a: &[&[u8]], b: &[&[u8]]) -> Option<Vec<Vec<usize>>> {
 
 /// The neighbour from which `diagonal` is reached with one edit more.
 fn previous(last: &[usize], edits: usize, diagonal: isize) -> isize {
-    let edits = edits as isize;
+    let edits = edits.cast_signed();
     let down = diagonal == -edits
         || (diagonal != edits
-            && at(last, edits as usize - 1, diagonal - 1)
-                < at(last, edits as usize - 1, diagonal + 1));
+            && at(last, edits.cast_unsigned() - 1, diagonal - 1)
+                < at(last, edits.cast_unsigned() - 1, diagonal + 1));
     if down { diagonal + 1 } else { diagonal - 1 }
 }
 
 /// How far a diagonal got in the round with so many edits.
 fn at(reach: &[usize], edits: usize, diagonal: isize) -> usize {
-    reach[((diagonal + edits as isize) / 2) as usize]
+    reach[diagonal.midpoint(edits.cast_signed()).cast_unsigned()]
 }
 
 #[cfg(test)]
@@ -168,8 +172,9 @@ mod tests {
 
     #[test]
     fn unrelated_texts_are_not_compared_to_the_end() {
-        let long = |prefix: &str| -> String {
-            (0..5000).map(|line| format!("{prefix}{line}\n")).collect()
+        let long = |prefix: &str| {
+            let lines: Vec<String> = (0..5000).map(|line| format!("{prefix}{line}\n")).collect();
+            lines.concat()
         };
         assert_eq!(merged(&long("a"), &long("b"), &long("c")), None);
     }
