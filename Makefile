@@ -14,7 +14,7 @@ export PATH := $(HOME)/.cargo/bin:$(HOME)/.local/bin:$(PATH):/usr/sbin:/sbin
 
 BIN := $(CARGO_TARGET_DIR)/release/bedstone
 
-.PHONY: help demo test test-all bench bench-delta check build install-build install-demo install-test fuzz docs clean-demo
+.PHONY: help demo test test-all bench bench-delta bench-update check build install-build install-demo install-test fuzz docs clean-demo
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -34,6 +34,9 @@ bench: install-test build ## Measure against mmdebstrap on the same packages, in
 
 bench-delta: install-test ## Measure deltas against rdiff, zck and unzck on the same images, in the same run
 	@bench/delta
+
+bench-update: install-test build ## Measure installations against SWUpdate of three Debian releases, in the same run
+	@bench/update
 
 check: install-build ## Formatting, lints, licences; what a reviewer runs first
 	cargo fmt --all --check
