@@ -77,7 +77,7 @@ impl Product {
 
     /// A release whose root file system has nothing in common with that of another.
     pub(crate) fn release(&self, version: &'static str) -> Release {
-        self.release_of(version, noise(version, ROOT))
+        self.release_of(version, &noise(version, ROOT))
     }
 
     /// A release that differs from an older one in a tenth of its root file system, what follows having moved by some bytes.
@@ -86,14 +86,14 @@ impl Product {
         let changed = data.len() / 3..data.len() / 3 + data.len() / 10;
         data.splice(changed.clone(), noise(version, changed.len() + 7));
         data.truncate(older.data);
-        self.release_of(version, data)
+        self.release_of(version, &data)
     }
 
     /// A release with this root file system.
-    pub(crate) fn release_of(&self, version: &'static str, data: Vec<u8>) -> Release {
+    pub(crate) fn release_of(&self, version: &'static str, data: &[u8]) -> Release {
         let path = |name: &str| self.directory.path().join(format!("{version}-{name}"));
         let root = path("root");
-        fs::write(&root, &data).expect("a root file system");
+        fs::write(&root, data).expect("a root file system");
         let uuid = Guid::derive(&Digest::of(version.as_bytes()), "root");
         let formatted = verity::append(&root, &[7; 32], uuid).expect("a hash tree");
         let arguments = RootArguments::new(&formatted, "erofs");
