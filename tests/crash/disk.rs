@@ -31,23 +31,26 @@ pub enum Operation {
 pub struct Log {
     /// The disk before.
     pub before: Vec<u8>,
+    /// What was done to it, in order.
     pub operations: Vec<Operation>,
 }
 
 /// A device without a system: its disk and the slot that would run.
+#[derive(Debug)]
 pub struct Machine {
     shared: Arc<Mutex<Shared>>,
     table: Table,
     running: Slot,
 }
 
+#[derive(Debug)]
 struct Shared {
     bytes: Vec<u8>,
     operations: Vec<Operation>,
 }
 
 /// A partition of the recorded disk.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Partition {
     shared: Arc<Mutex<Shared>>,
     start: u64,
@@ -95,6 +98,7 @@ impl Machine {
         }
     }
 
+    /// The slot that runs.
     pub fn running(&self) -> Slot {
         self.running
     }

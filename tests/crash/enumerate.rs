@@ -22,6 +22,7 @@ const SHUFFLES: u64 = 200;
 const TEARS: [usize; 8] = [1, 2, 63, 255, 256, 257, 509, 511];
 
 /// Which systems a machine may come up with.
+#[derive(Debug)]
 pub struct Allowed<'a> {
     from: &'a Release,
     to: Option<&'a Release>,
@@ -57,11 +58,13 @@ pub struct Report {
     torn: usize,
     reordered: usize,
     starts: usize,
+    /// States in which the machine does not come up with an allowed, complete system.
     pub bricked: usize,
     first: Option<String>,
 }
 
 impl Report {
+    /// How many states were looked at.
     pub fn states(&self) -> usize {
         self.prefixes + self.torn + self.reordered
     }

@@ -26,32 +26,56 @@ const ROOT: usize = 300_000;
 const STUB: &str = "/usr/lib/systemd/boot/efi/linuxx64.efi.stub";
 
 /// Keys and everything that stays from release to release.
+#[derive(Debug)]
 pub struct Product {
+    /// What its identifiers are derived from.
     pub digest: Digest,
+    /// Whose bundles its devices take, PEM.
     pub certificate: Vec<u8>,
     key: FileKey,
     directory: TempDir,
 }
 
 /// A release.
+#[derive(Debug)]
 pub struct Release {
+    /// Its version.
     pub version: &'static str,
+    /// The root file system with its hash tree.
     pub root: Vec<u8>,
     /// Bytes of it without the hash tree.
     pub data: usize,
+    /// The kernel image.
     pub kernel: Vec<u8>,
+    /// The root hash that the kernel image names.
     pub root_hash: Digest,
+    /// The bundle with the whole root file system.
     pub bundle: Vec<u8>,
 }
 
 /// How a bundle carries the root file system.
+#[derive(Debug, Clone, Copy)]
 pub enum Carried<'a> {
+    /// As it is.
     Whole,
-    Rdiff { base: &'a [u8], with_whole: bool },
-    Zchunk { url: &'a str, with_whole: bool },
+    /// As a delta of librsync.
+    Rdiff {
+        /// What it is the difference to.
+        base: &'a [u8],
+        /// Whether the whole one is in the bundle too.
+        with_whole: bool,
+    },
+    /// As the header of a zchunk file.
+    Zchunk {
+        /// Where the file is.
+        url: &'a str,
+        /// Whether the whole one is in the bundle too.
+        with_whole: bool,
+    },
 }
 
 impl Product {
+    /// Makes the key that signs its bundles.
     pub fn new() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let made = Command::new("openssl")
@@ -76,8 +100,13 @@ impl Product {
     }
 
     /// A release whose root file system has nothing in common with that of another.
+<<<<<<< HEAD:tests/crash/product.rs
     pub fn release(&self, version: &'static str) -> Release {
         self.release_of(version, noise(version, ROOT))
+=======
+    pub(crate) fn release(&self, version: &'static str) -> Release {
+        self.release_of(version, &noise(version, ROOT))
+>>>>>>> deltas:tests/powercut/product.rs
     }
 
     /// A release that differs from an older one in a tenth of its root file system, what follows having moved by some bytes.
@@ -86,14 +115,18 @@ impl Product {
         let changed = data.len() / 3..data.len() / 3 + data.len() / 10;
         data.splice(changed.clone(), noise(version, changed.len() + 7));
         data.truncate(older.data);
-        self.release_of(version, data)
+        self.release_of(version, &data)
     }
 
     /// A release with this root file system.
+<<<<<<< HEAD:tests/crash/product.rs
     pub fn release_of(&self, version: &'static str, data: Vec<u8>) -> Release {
+=======
+    pub(crate) fn release_of(&self, version: &'static str, data: &[u8]) -> Release {
+>>>>>>> deltas:tests/powercut/product.rs
         let path = |name: &str| self.directory.path().join(format!("{version}-{name}"));
         let root = path("root");
-        fs::write(&root, &data).expect("a root file system");
+        fs::write(&root, data).expect("a root file system");
         let uuid = Guid::derive(&Digest::of(version.as_bytes()), "root");
         let formatted = verity::append(&root, &[7; 32], uuid).expect("a hash tree");
         let arguments = RootArguments::new(&formatted, "erofs");
@@ -207,6 +240,7 @@ pub fn noise(seed: &str, length: usize) -> Vec<u8> {
     bytes
 }
 
+/// A member of a bundle.
 pub fn artifact(name: &str, bytes: &[u8], compression: Compression) -> Artifact {
     Artifact {
         name: name.to_owned(),
@@ -216,6 +250,7 @@ pub fn artifact(name: &str, bytes: &[u8], compression: Compression) -> Artifact 
     }
 }
 
+/// What a bundle says of an image.
 pub fn image(bytes: &[u8]) -> Image {
     Image {
         size: bytes.len() as u64,

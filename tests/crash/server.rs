@@ -12,11 +12,14 @@ use std::thread;
 const BOUNDARY: &str = "part";
 
 /// Serves until the process ends.
+#[derive(Debug)]
 pub struct Server {
+    /// Address of the file.
     pub url: String,
     shared: Arc<Shared>,
 }
 
+#[derive(Debug)]
 struct Shared {
     file: Vec<u8>,
     served: AtomicU64,
@@ -25,6 +28,7 @@ struct Shared {
 }
 
 impl Server {
+    /// Serves this file on a port of its own.
     pub fn start(file: Vec<u8>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let url = format!(

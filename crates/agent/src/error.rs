@@ -205,9 +205,11 @@ impl Error {
 fn code_of(error: &bedstone_delta::Error) -> &'static str {
     use bedstone_delta::{Error, Source};
     match error {
-        Error::Connection { .. } | Error::Refused { .. } | Error::NoBody { .. } => "download",
-        // Its digest is signed, so it is the server that sent something else.
-        Error::WrongChunk {
+        // The digest of a chunk is signed, so it is the server that sent something else.
+        Error::Connection { .. }
+        | Error::Refused { .. }
+        | Error::NoBody { .. }
+        | Error::WrongChunk {
             source_of_chunk: Source::Body,
             ..
         } => "download",

@@ -37,7 +37,7 @@ struct Workshop {
 /// A machine that runs version 1, and version 2, which is a little different.
 fn workshop() -> Workshop {
     let product = Product::new();
-    let one = product.release_of("1.0", noise("1.0", ROOT));
+    let one = product.release_of("1.0", &noise("1.0", ROOT));
     let two = product.release_after(&one, "2.0");
     let directory = tempfile::tempdir().unwrap();
     let machine = Machine::new(
@@ -166,7 +166,7 @@ fn zchunk_fetches_what_the_running_root_lacks() {
     let server = workshop.server();
     let done = workshop
         .machine
-        .install(&workshop.zchunk(&server.url, false));
+        .install(&*workshop.zchunk(&server.url, false));
     workshop.assert_installed(&done);
     // A tenth has changed, and the hash tree of all that follows.
     let served = server.served() as usize;
@@ -207,7 +207,7 @@ fn without_a_server_the_whole_root_is_taken_when_it_is_there() {
     server.break_after(200_000);
     let done = workshop
         .machine
-        .install(&workshop.zchunk(&server.url, true));
+        .install(&*workshop.zchunk(&server.url, true));
     assert_eq!(done.taken_whole(), Some("download"));
     workshop.assert_installed(&done);
 }
@@ -279,7 +279,7 @@ fn what_comes_out_has_to_be_what_was_signed() {
     workshop.assert_failed(&done, "hash-mismatch");
     let done = workshop
         .machine
-        .install(&bundle(rdiff(image(&two.root)), b"no delta"));
+        .install(&*bundle(rdiff(image(&two.root)), b"no delta"));
     workshop.assert_failed(&done, "malformed");
 
     // A server that has another file of the same length. What an earlier attempt left would do without it.
@@ -298,13 +298,13 @@ fn what_comes_out_has_to_be_what_was_signed() {
     };
     let done = workshop
         .machine
-        .install(&bundle(zchunk(image(&two.root)), &header));
+        .install(&*bundle(zchunk(image(&two.root)), &header));
     workshop.assert_failed(&done, "download");
     let mut longer = header.clone();
     longer.push(0);
     let done = workshop
         .machine
-        .install(&bundle(zchunk(image(&two.root)), &longer));
+        .install(&*bundle(zchunk(image(&two.root)), &longer));
     workshop.assert_failed(&done, "malformed");
 }
 

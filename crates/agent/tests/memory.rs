@@ -64,13 +64,13 @@ fn sparse() -> Vec<u8> {
 
 fn run() {
     let product = Product::new();
-    let one = product.release_of("1.0", sparse());
+    let one = product.release_of("1.0", &sparse());
     let mut data = sparse();
     for part in (0..ROOT >> 23).step_by(4) {
         let at = part << 23;
         data[at..at + 300_000].copy_from_slice(&noise(&format!("new {part}"), 300_000));
     }
-    let two = product.release_of("2.0", data);
+    let two = product.release_of("2.0", &data);
     let server = Server::start(zchunk_file(&two.root).1);
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
