@@ -100,13 +100,8 @@ impl Product {
     }
 
     /// A release whose root file system has nothing in common with that of another.
-<<<<<<< HEAD:tests/crash/product.rs
     pub fn release(&self, version: &'static str) -> Release {
-        self.release_of(version, noise(version, ROOT))
-=======
-    pub(crate) fn release(&self, version: &'static str) -> Release {
         self.release_of(version, &noise(version, ROOT))
->>>>>>> deltas:tests/powercut/product.rs
     }
 
     /// A release that differs from an older one in a tenth of its root file system, what follows having moved by some bytes.
@@ -119,11 +114,7 @@ impl Product {
     }
 
     /// A release with this root file system.
-<<<<<<< HEAD:tests/crash/product.rs
-    pub fn release_of(&self, version: &'static str, data: Vec<u8>) -> Release {
-=======
-    pub(crate) fn release_of(&self, version: &'static str, data: &[u8]) -> Release {
->>>>>>> deltas:tests/powercut/product.rs
+    pub fn release_of(&self, version: &'static str, data: &[u8]) -> Release {
         let path = |name: &str| self.directory.path().join(format!("{version}-{name}"));
         let root = path("root");
         fs::write(&root, data).expect("a root file system");
