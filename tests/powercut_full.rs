@@ -16,10 +16,10 @@ use bedstone_bundle::signature::{Clock, Trust};
 use bedstone_disk::bgenv::Loader;
 use bedstone_disk::layout::Slot;
 use bedstone_disk::model::{self, Disk};
-use bedstone_tests::image::Image;
-use bedstone_tests::machine::Guest;
 use bedstone_tests::crash::disk::{Log, Machine, command_line};
 use bedstone_tests::crash::enumerate::{View, Write, epochs};
+use bedstone_tests::image::Image;
+use bedstone_tests::machine::Guest;
 use bedstone_tests::program::kept;
 
 const CALM: AtomicBool = AtomicBool::new(false);
@@ -118,7 +118,11 @@ fn apply(disk: &mut [u8], writes: &[Write]) {
 
 /// Makes the file hold these bytes, of which it holds most.
 fn materialise(bytes: &[u8], path: &Path) {
-    let file = OpenOptions::new().read(true).write(true).open(path).unwrap();
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(path)
+        .unwrap();
     let mut found = vec![0; PIECE];
     for (number, piece) in bytes.chunks(PIECE).enumerate() {
         let offset = (number * PIECE) as u64;

@@ -198,7 +198,7 @@ impl Context {
         let (mut device, _lock) = self.device()?;
         let confirmed = trial::confirm(&mut device)?;
         if confirmed == Confirmed::Now {
-            boot::record_confirmed(&self.records, device.running)?;
+            boot::keep(boot::record_confirmed(&self.records, device.running));
         }
         machine::raise_minimum(&self.config)?;
         Ok(Reply::Confirmed(device.running, confirmed))
@@ -210,7 +210,7 @@ impl Context {
         let minimum = machine::minimum_version();
         trial::may_return(&device, from.other(), minimum.as_deref())?;
         trial::give_up(&mut device)?;
-        boot::record_failed(&self.records, from, reason)?;
+        boot::keep(boot::record_failed(&self.records, from, reason));
         machine::restart()?;
         Ok(Reply::RolledBack {
             from,

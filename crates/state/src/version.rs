@@ -1,8 +1,8 @@
 //! How versions of bundles and images compare.
 //!
-//! Numbers between dots by their value, letters by the alphabet, numbers after letters; what follows a `-` is a
-//! pre-release and comes before the version without it; what follows a `+` does not count (semver.org 2.0.0, §10 and §11,
-//! with any number of parts). So `1.10 > 1.9`, `2.0-rc1 < 2.0`, `1.0 = 1.0.0`.
+//! Numbers between dots by their value, letters by the alphabet, numbers after letters; what follows a `-`, or
+//! a `~` as in Debian's versions, is a pre-release and comes before the version without it; what follows a `+` does not
+//! count (semver.org 2.0.0, §10 and §11, with any number of parts). So `1.10 > 1.9`, `2.0-rc1 < 2.0`, `1.0 = 1.0.0`.
 
 use std::cmp::Ordering;
 
@@ -25,7 +25,7 @@ fn without_build(version: &str) -> &str {
 
 fn split(version: &str) -> (&str, Option<&str>) {
     version
-        .split_once('-')
+        .split_once(['-', '~'])
         .map_or((version, None), |(main, pre)| (main, Some(pre)))
 }
 
@@ -106,14 +106,19 @@ mod tests {
                 assert_eq!(compare(high, low), Ordering::Greater, "{high} {low}");
             }
         }
-        for (a, b) in [("1.0", "1.0.0"), ("1.0+x", "1.0+y"), ("01.2", "1.02")] {
+        for (a, b) in [
+            ("1.0", "1.0.0"),
+            ("1.0+x", "1.0+y"),
+            ("01.2", "1.02"),
+            ("1.0~rc.2", "1.0-rc.2"),
+        ] {
             assert_eq!(compare(a, b), Ordering::Equal, "{a} {b}");
         }
     }
 
     proptest! {
         #[test]
-        fn is_an_order(a in "[0-9a-z.+-]{0,8}", b in "[0-9a-z.+-]{0,8}", c in "[0-9a-z.+-]{0,8}") {
+        fn is_an_order(a in "[0-9a-z.+~-]{0,8}", b in "[0-9a-z.+~-]{0,8}", c in "[0-9a-z.+~-]{0,8}") {
             prop_assert_eq!(compare(&a, &b), compare(&b, &a).reverse());
             prop_assert_eq!(compare(&a, &a), Ordering::Equal);
             if compare(&a, &b) != Ordering::Greater && compare(&b, &c) != Ordering::Greater {

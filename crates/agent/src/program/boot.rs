@@ -7,7 +7,7 @@ use bedstone_agent::trial::{self, Confirmed};
 use bedstone_agent::{Error, Result, health};
 use bedstone_disk::layout::Slot;
 
-use super::show::Reply;
+use super::show::{self, Reply};
 use super::{Context, machine};
 
 /// Why an update that left nothing behind is believed to have failed.
@@ -36,7 +36,7 @@ pub(super) fn settle(context: &Context) -> Result<Reply> {
         return Ok(reply);
     }
     if let Some(last) = of_slot(&context.records, running)? {
-        context.records.write(&last.become_state(State::Testing))?;
+        keep(context.records.write(&last.become_state(State::Testing)));
     }
     // Probing takes minutes, in which others may want something too.
     drop((device, lock));
@@ -49,7 +49,7 @@ pub(super) fn settle(context: &Context) -> Result<Reply> {
         Ok(()) => {
             let confirmed = trial::confirm(&mut device)?;
             if confirmed == Confirmed::Now {
-                record_confirmed(&context.records, running)?;
+                keep(record_confirmed(&context.records, running));
             }
             machine::raise_minimum(&context.config)?;
             Ok(Reply::Confirmed(running, confirmed))
@@ -60,7 +60,7 @@ pub(super) fn settle(context: &Context) -> Result<Reply> {
                 context.config.health.deadline,
                 failures.join("; ")
             );
-            record_failed(&context.records, running, &reason)?;
+            keep(record_failed(&context.records, running, &reason));
             trial::give_up(&mut device)?;
             machine::restart()?;
             Ok(Reply::RolledBack {
@@ -68,6 +68,13 @@ pub(super) fn settle(context: &Context) -> Result<Reply> {
                 to: running.other(),
             })
         }
+    }
+}
+
+/// Says that something could not be recorded. A full `/var` decides nothing about a slot.
+pub(super) fn keep(recorded: Result<()>) {
+    if let Err(error) = recorded {
+        eprintln!("{}", show::error_text(&error));
     }
 }
 
