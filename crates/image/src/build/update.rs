@@ -10,8 +10,9 @@ const AGENT: &str = "/usr/bin/bedstone-agent";
 const CONFIG: &str = "/usr/lib/bedstone/update.json";
 const CERTIFICATES: &str = "/usr/lib/bedstone/update.pem";
 const UNITS: &str = "/usr/lib/systemd/system";
-/// Seconds after the health deadline when a slot that nobody confirmed is left, should the agent itself not work.
-const GRACE: u32 = 60;
+/// Seconds on top of the health deadline, counted from the kernel's start, after which a slot that nobody confirmed is left,
+/// should the agent itself not work. The agent counts from its own start, which is after all that the system starts.
+const GRACE: u32 = 600;
 
 const AGENT_UNIT: &str = "\
 [Unit]
