@@ -64,17 +64,17 @@ fn every_part_of_a_confirmed_slot_may_rot() {
     guest.wait_for_boot_entries();
     guest.cut_power();
 
-    recovers(&mut guest, "kernel", |guest, slot| {
+    recovers(&mut guest, "its signature is over", |guest, slot| {
         alter_file(guest, slot, KERNEL);
     });
-    recovers(&mut guest, "environment", |guest, slot| {
+    recovers(&mut guest, "BGENV", |guest, slot| {
         alter_file(guest, slot, bgenv::FILE_NAME);
     });
     recovers(&mut guest, "FAT", |guest, slot| {
         damage::scribble(guest.disk(), slot.boot_partition(), 0, 64 << 10);
     });
     let program = damage::middle_in_erofs(&image.file("rootfs"), "/usr/lib/systemd/systemd");
-    recovers(&mut guest, "block", |guest, slot| {
+    recovers(&mut guest, "dm-verity", |guest, slot| {
         damage::flip(guest.disk(), slot.root_partition(), program);
     });
     // All of it is as new.
