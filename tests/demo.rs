@@ -3,7 +3,12 @@
 //! Called with the output directories of three images: the one that the device has, its update, and one that does not work.
 
 // A demonstration ends where something does not work.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout
+)]
 
 use std::path::PathBuf;
 use std::time::Instant;

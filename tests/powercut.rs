@@ -78,7 +78,7 @@ fn install_bundle(
 
 #[test]
 fn no_power_cut_bricks_a_device() {
-    let product = Product::new();
+    let product = Product::create();
     let [one, two, three] = ["1.0", "2.0", "3.0"].map(|version| product.release(version));
     let mut machine = Machine::new(&product, &one);
     let mut report = Report::default();
@@ -162,7 +162,7 @@ fn no_power_cut_bricks_a_device() {
 /// The first release's root file system makes a part of the second one's: that is written from the running slot.
 #[test]
 fn no_power_cut_during_a_difference_bricks_a_device() {
-    let product = Product::new();
+    let product = Product::create();
     let one = product.release("1.0");
     let two = product.release_after(&one, "2.0");
     let server = Server::start(zchunk_file(&two.root).1);

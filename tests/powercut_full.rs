@@ -3,6 +3,8 @@
 
 // Failing loudly is what tests are for.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+// What was booted is the result.
+#![allow(clippy::print_stdout)]
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -22,7 +24,7 @@ use bedstone_tests::image::Image;
 use bedstone_tests::machine::Guest;
 use bedstone_tests::program::kept;
 
-const CALM: AtomicBool = AtomicBool::new(false);
+static CALM: AtomicBool = AtomicBool::new(false);
 /// What a file is compared and written by.
 const PIECE: usize = 1 << 20;
 

@@ -38,6 +38,7 @@ impl<'a> Allowed<'a> {
     }
 
     /// And the new one, complete.
+    #[must_use]
     pub fn to(self, release: &'a Release) -> Self {
         Self {
             to: Some(release),

@@ -75,8 +75,8 @@ pub enum Carried<'a> {
 }
 
 impl Product {
-    /// Makes the key that signs its bundles.
-    pub fn new() -> Self {
+    /// A product with a key of its own that signs its bundles.
+    pub fn create() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let made = Command::new("openssl")
             .args([

@@ -36,7 +36,7 @@ struct Workshop {
 
 /// A machine that runs version 1, and version 2, which is a little different.
 fn workshop() -> Workshop {
-    let product = Product::new();
+    let product = Product::create();
     let one = product.release_of("1.0", &noise("1.0", ROOT));
     let two = product.release_after(&one, "2.0");
     let directory = tempfile::tempdir().unwrap();

@@ -63,7 +63,7 @@ fn sparse() -> Vec<u8> {
 }
 
 fn run() {
-    let product = Product::new();
+    let product = Product::create();
     let one = product.release_of("1.0", &sparse());
     let mut data = sparse();
     for part in (0..ROOT >> 23).step_by(4) {

@@ -153,7 +153,7 @@ pub(crate) fn serves_a_socket(agent: &Agent) {
 }
 
 fn product() -> (Product, Release, Release) {
-    let product = Product::new();
+    let product = Product::create();
     let (old, new) = (product.release("1.0"), product.release("2.0"));
     (product, old, new)
 }
