@@ -5,8 +5,10 @@
 
 #[path = "deltas/machine.rs"]
 mod machine;
+#[allow(unreachable_pub, reason = "it is public in the library of the tests")]
 #[path = "../../../tests/crash/product.rs"]
 mod product;
+#[allow(unreachable_pub, reason = "it is public in the library of the tests")]
 #[path = "../../../tests/crash/server.rs"]
 mod server;
 

@@ -2,6 +2,7 @@
 
 #[path = "program/machine.rs"]
 mod machine;
+#[allow(unreachable_pub, reason = "it is public in the library of the tests")]
 #[path = "../../../tests/crash/product.rs"]
 mod product;
 #[path = "program/scenes.rs"]

@@ -134,7 +134,7 @@ fn a_kernel_tells_the_version_of_its_image() {
     assert_eq!(os_release(&medium).unwrap(), text);
     for kernel in [
         section(b"\xff"),
-        section(&vec![b'x'; HEAD + 1]),
+        section(&vec![b'x'; OS_RELEASE_LIMIT + 1]),
         crate::pe::tests::synthetic(&[(".text", &[0x90; 90])]),
         section(b"x")[..400].to_vec(),
         Vec::new(),
