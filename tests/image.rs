@@ -8,7 +8,7 @@ use std::process::Command;
 use bedstone_image::record::ImageRecord;
 use bedstone_store::{Digest, FileLock, Mode};
 
-use crate::program::{Outcome, downloads, files, kept, program};
+use crate::program::{Outcome, device_programs, downloads, files, kept, program};
 
 /// A small product: everything that a case does not ask for stays out, because each boot reads it.
 const SMALL: &str = r#"
@@ -62,8 +62,9 @@ impl Image {
         for file in files(&examples()) {
             inputs.extend(fs::read(examples().join(file)).unwrap());
         }
-        for name in ["bedstone", "bedstone-init", "bedstone-agent"] {
-            inputs.extend(fs::read(program.with_file_name(name)).unwrap());
+        inputs.extend(fs::read(&program).unwrap());
+        for program in device_programs(&program) {
+            inputs.extend(fs::read(program).unwrap());
         }
         let key = Digest::of(&inputs).to_string();
         let output = images.join(name);

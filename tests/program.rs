@@ -13,8 +13,7 @@ pub fn program() -> PathBuf {
         Some(path) => PathBuf::from(path),
         None => target_directory().join("bedstone"),
     };
-    for name in ["bedstone", "bedstone-init", "bedstone-agent"] {
-        let file = path.with_file_name(name);
+    for file in [path.clone()].into_iter().chain(device_programs(&path)) {
         assert!(
             file.is_file(),
             "`{}` is missing: run `make build`",
@@ -22,6 +21,12 @@ pub fn program() -> PathBuf {
         );
     }
     path
+}
+
+/// The programs for the device that `program` puts into images.
+pub fn device_programs(program: &Path) -> [PathBuf; 2] {
+    let directory = program.parent().expect("a program is in a directory");
+    ["bedstone-init", "bedstone-agent"].map(|name| directory.join("../lib/bedstone").join(name))
 }
 
 /// Where downloads are kept between runs of the tests: nothing that a test checks depends on what is there.

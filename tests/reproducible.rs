@@ -10,7 +10,7 @@ use std::process::Command;
 
 use bedstone_deb::lock::Lock;
 use bedstone_tests::program::{
-    Outcome, Workshop, downloads, is_root_or_ran_as_root, program, tool,
+    Outcome, Workshop, device_programs, downloads, is_root_or_ran_as_root, program, tool,
 };
 use serde_json::Value;
 
@@ -216,9 +216,11 @@ fn is_reproducible(test: &str, layer: &str) {
     );
     fs::create_dir(first.directory.join("bin")).expect("make a directory");
     fs::create_dir_all(&second.directory).expect("make a directory");
-    for name in ["bedstone", "bedstone-init", "bedstone-agent"] {
-        let target = first.directory.join("bin").join(name);
-        copy(&program().with_file_name(name), &target);
+    let program = program();
+    copy(&program, &first.directory.join("bin/bedstone"));
+    for file in device_programs(&program) {
+        let name = file.file_name().expect("it has a name");
+        copy(&file, &first.directory.join("bin").join(name));
     }
 
     let layers = &["product.toml", "small.toml"];

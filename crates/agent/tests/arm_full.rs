@@ -28,7 +28,10 @@ fn try_out(arch: &str, emulator: &'static str) {
     assert!(built.success(), "scripts/install-missing test");
     let agent = Agent {
         emulator: Some(emulator),
-        program: target.join("release").join(arch).join("bedstone-agent"),
+        program: target
+            .join("lib/bedstone")
+            .join(arch)
+            .join("bedstone-agent"),
     };
     scenes::tells_what_it_is_and_what_is_missing(&agent);
     scenes::installs_a_file(&agent);

@@ -233,8 +233,8 @@ fn keys(arguments: &BuildArgs, manifest: &Manifest, context: &Context) -> Result
     }
 }
 
-/// A program that goes into the image: named by an environment variable, else beside this program, else where packages put
-/// it. It must need nothing of the image.
+/// A program that goes into the image: named by an environment variable, else where packages put it, else beside this
+/// program. It must need nothing of the image.
 fn program(name: &str, variable: &str) -> Result<Vec<u8>> {
     let path = match std::env::var_os(variable).filter(|value| !value.is_empty()) {
         Some(path) => PathBuf::from(path),
@@ -262,15 +262,18 @@ fn beside(name: &str, variable: &str) -> Result<PathBuf> {
     })?;
     let directory = own.parent().unwrap_or(Path::new("/"));
     [
-        directory.join(name),
         directory.join("../lib/bedstone").join(name),
+        directory.join(name),
     ]
     .into_iter()
     .find(|path| path.is_file())
     .ok_or_else(|| {
         Failure::new(
             Kind::Failed,
-            format!("`{name}` is not beside `{}`", own.display()),
+            format!(
+                "`{name}` is neither in `../lib/bedstone` of `{}` nor beside it",
+                own.display()
+            ),
         )
         .hint(format!(
             "build it with `make build`, or name it in {variable}"
