@@ -150,18 +150,26 @@ mod tests {
         }
     }
 
-    /// The beginning of a kernel image: headers without an optional one, and the section `.osrel`.
+    /// A PE32+ image with the section `.osrel` alone.
     fn kernel(os_release: &str) -> Vec<u8> {
-        let mut image = vec![0; 512];
-        image[..2].copy_from_slice(b"MZ");
-        image[0x3c] = 0x40;
-        image[0x40..0x44].copy_from_slice(b"PE\0\0");
-        image[0x46] = 1;
-        let section = 0x58;
-        image[section..section + 6].copy_from_slice(b".osrel");
-        let length = (os_release.len() as u32).to_le_bytes();
-        for (offset, value) in [(8, length), (16, length), (20, 512_u32.to_le_bytes())] {
-            image[section + offset..section + offset + 4].copy_from_slice(&value);
+        const HEADERS: usize = 512;
+        let mut image = vec![0; HEADERS];
+        let mut put = |at: usize, bytes: &[u8]| image[at..at + bytes.len()].copy_from_slice(bytes);
+        let (optional, length) = (0x58, os_release.len() as u32);
+        let section = optional + 240;
+        put(0, b"MZ");
+        put(0x3c, &[0x40]);
+        put(0x40, b"PE\0\0");
+        put(0x46, &[1]);
+        put(0x54, &240_u16.to_le_bytes());
+        put(optional, &0x020b_u16.to_le_bytes());
+        put(optional + 32, &0x1000_u32.to_le_bytes());
+        put(optional + 36, &0x200_u32.to_le_bytes());
+        put(optional + 60, &(HEADERS as u32).to_le_bytes());
+        put(optional + 108, &16_u32.to_le_bytes());
+        put(section, b".osrel");
+        for (at, value) in [(8, length), (16, length), (20, HEADERS as u32)] {
+            put(section + at, &value.to_le_bytes());
         }
         image.extend(os_release.as_bytes());
         image
