@@ -5,6 +5,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use super::*;
 use crate::etc::apply::Directories;
 use crate::etc::tree;
+use crate::etc::tree::{Kind, Node};
 use proptest::prelude::*;
 
 /// What a path holds in a test.
