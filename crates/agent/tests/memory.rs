@@ -9,6 +9,8 @@
 
 #[path = "deltas/machine.rs"]
 mod machine;
+#[path = "../../delta/tests/memory/peak.rs"]
+mod peak;
 #[allow(unreachable_pub, reason = "it is public in the library of the tests")]
 #[path = "../../../tests/crash/product.rs"]
 mod product;
@@ -19,7 +21,6 @@ mod server;
 use std::env;
 use std::fs::{self, File};
 use std::path::Path;
-use std::process::Command;
 
 use bedstone_store::Digest;
 
@@ -99,21 +100,11 @@ fn run() {
             ("1.0", &one.root, &one.kernel),
             PARTITION,
         );
-        let output = Command::new(env::current_exe().unwrap())
-            .arg("install")
-            .args([directory.path(), &bundle])
-            .output()
-            .unwrap();
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        let peak: u64 = String::from_utf8(output.stdout)
-            .unwrap()
-            .trim()
-            .parse()
-            .unwrap();
+        let peak = peak::of_this_program(&[
+            "install".as_ref(),
+            directory.path().as_os_str(),
+            bundle.as_os_str(),
+        ]);
         println!("{name}: peak of resident memory {peak} kB");
         assert!(peak < LIMIT_KB, "{name}: {peak} kB");
     }
@@ -129,10 +120,5 @@ fn install(directory: &Path, bundle: &Path) {
     let machine = Machine::open(directory, (product, &certificate), "1.0");
     let done = machine.install(File::open(bundle).unwrap());
     assert_eq!(done.code(), "installed", "{:?}", done.outcome);
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let peak = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
-        .unwrap();
-    println!("{}", peak.trim().trim_end_matches(" kB"));
+    peak::tell();
 }

@@ -9,11 +9,13 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
+#[path = "memory/peak.rs"]
+mod peak;
+
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::process::Command;
 use std::{env, io};
 
 use bedstone_delta::base::VerifiedBase;
@@ -57,21 +59,11 @@ fn main() {
 fn run(test: &str) {
     let directory = tempfile::tempdir().unwrap();
     make(test, directory.path());
-    let output = Command::new(env::current_exe().unwrap())
-        .args(["apply", test])
-        .arg(directory.path())
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let peak: u64 = String::from_utf8(output.stdout)
-        .unwrap()
-        .trim()
-        .parse()
-        .unwrap();
+    let peak = peak::of_this_program(&[
+        "apply".as_ref(),
+        test.as_ref(),
+        directory.path().as_os_str(),
+    ]);
     println!("{test}: peak of resident memory {peak} kB");
     assert!(peak < LIMIT_KB, "{test}: {peak} kB");
 }
@@ -172,10 +164,5 @@ fn apply(test: &str, directory: &Path) {
         )
         .unwrap();
     }
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let peak = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
-        .unwrap();
-    println!("{}", peak.trim().trim_end_matches(" kB"));
+    peak::tell();
 }

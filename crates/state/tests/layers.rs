@@ -5,6 +5,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail anywhere")]
 
+#[path = "../../sys/tests/namespaces/inside.rs"]
+mod inside;
+
 use std::ffi::CString;
 use std::fs;
 use std::io;
@@ -14,27 +17,8 @@ use std::path::{Path, PathBuf};
 use bedstone_disk::layout::Slot;
 use bedstone_state::etc::Report;
 use bedstone_state::etc::layers::{Host, Layer, Layers};
-use bedstone_sys::namespace::user_command;
+use inside::inside;
 use rustix::mount::{MountFlags, UnmountFlags};
-
-fn inside(name: &str, body: impl FnOnce()) {
-    if std::env::var_os("BEDSTONE_TEST_INSIDE").is_some() {
-        return body();
-    }
-    let program = std::env::current_exe().unwrap();
-    let output = user_command(program.to_str().unwrap())
-        .unwrap()
-        .args(["--exact", name, "--nocapture"])
-        .env("BEDSTONE_TEST_INSIDE", "1")
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-}
 
 /// A device: its data partition and the images that were on it.
 struct Device {

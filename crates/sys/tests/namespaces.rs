@@ -1,9 +1,12 @@
 //! Sandboxes and user namespaces as programs inside see them.
 //!
-//! Each test starts itself again through [`user_command`], as root of a new user namespace, because a process with
+//! Each test starts itself again through [`bedstone_sys::namespace::user_command`], as root of a new user namespace, because a process with
 //! threads cannot enter one.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail anywhere")]
+
+#[path = "namespaces/inside.rs"]
+mod inside;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
@@ -11,30 +14,11 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use bedstone_sys::namespace::{Access, IdMap, Limits, Output, Sandbox, user_command};
+use bedstone_sys::namespace::{Access, IdMap, Limits, Output, Sandbox};
 use bedstone_sys::{Error, mount};
+use inside::inside;
 
 static CALM: AtomicBool = AtomicBool::new(false);
-
-/// Runs `body` as root of a user namespace.
-fn inside(name: &str, body: impl FnOnce()) {
-    if std::env::var_os("BEDSTONE_TEST_INSIDE").is_some() {
-        return body();
-    }
-    let program = std::env::current_exe().unwrap();
-    let output = user_command(program.to_str().unwrap())
-        .unwrap()
-        .args(["--exact", name, "--nocapture"])
-        .env("BEDSTONE_TEST_INSIDE", "1")
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-}
 
 /// A tree that borrows the host's programs.
 fn tree(directory: &Path) -> Sandbox {
