@@ -10,7 +10,7 @@ use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bedstone_bundle::crypt::Key;
-use bedstone_bundle::signature::{Names, Trust};
+use bedstone_bundle::signature::Trust;
 use bedstone_bundle::{Bundle, Item};
 use bedstone_disk::bgenv::{Environment, State, Value};
 use bedstone_disk::boot_partition::{self, ATTEMPTS, Medium};
@@ -121,7 +121,7 @@ pub fn install<M: Medium + Send + Sync>(
     installation.records.write(&transaction)?;
     progress(Progress::Begun {
         version: plan.version.clone(),
-        signer: subject(bundle.signer()),
+        signer: bundle.signer().subject.clone(),
         slot,
     });
     let job = Job {
@@ -133,23 +133,21 @@ pub fn install<M: Medium + Send + Sync>(
     };
     let written = job.write(target, &mut bundle, source, next, progress);
     let _ = fs::remove_file(kernel::staged(installation.records));
+    // What is remembered of it is for people: a full `/var` changes nothing about what became of the slot.
     match written {
         Ok(()) => {
-            let state = transaction::State::Installed;
-            installation
-                .records
-                .write(&transaction.become_state(state))?;
+            let installed = transaction.become_state(transaction::State::Installed);
+            let _ = installation.records.write(&installed);
             Ok(Outcome::Installed {
                 slot,
                 version: plan.version,
             })
         }
+        // One that was cut off goes on where it stopped, so its record stays as it is.
+        Err(Error::Interrupted) => Err(Error::Interrupted),
         Err(error) => {
-            // One that was cut off goes on where it stopped, so its record stays as it is.
-            if !matches!(error, Error::Interrupted) {
-                let failed = transaction.failed(format!("{}: {}", error.code(), chain(&error)));
-                installation.records.write(&failed)?;
-            }
+            let failed = transaction.failed(format!("{}: {}", error.code(), chain(&error)));
+            let _ = installation.records.write(&failed);
             Err(error)
         }
     }
@@ -332,10 +330,6 @@ fn read(content: &mut impl Read, buffer: &mut [u8], interrupt: &AtomicBool) -> R
             Err(error) => return Err(bedstone_bundle::Error::from_read(error).into()),
         }
     }
-}
-
-fn subject(signer: &Names) -> String {
-    signer.subject.clone()
 }
 
 /// An error with everything behind it, on one line.
