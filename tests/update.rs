@@ -7,6 +7,8 @@
 mod damaged;
 #[path = "update/interrupted.rs"]
 mod interrupted;
+#[path = "update/minimum.rs"]
+mod minimum;
 #[path = "update/reset.rs"]
 mod reset;
 #[path = "update/steps.rs"]

@@ -53,7 +53,7 @@ WantedBy=sockets.target
 
 /// Confined to what writing the other slot takes: block devices, its own records, the network for downloads, and a word with
 /// systemd for the restart. `CAP_SYS_ADMIN` is for dropping a partition's cache before it is read back, `CAP_DAC_READ_SEARCH`
-/// for bundles that are not root's.
+/// for bundles that are not root's, `CAP_LINUX_IMMUTABLE` and the firmware's variables for the minimum version.
 const DAEMON_SERVICE: &str = "\
 [Unit]
 Description=Install, confirm, leave and repair systems for clients of a socket
@@ -64,12 +64,12 @@ After=bedstone-agentd.socket
 Type=exec
 ExecStart=/usr/bin/bedstone-agent daemon
 StateDirectory=bedstone/update
-ReadWritePaths=/run/bedstone
+ReadWritePaths=/run/bedstone -/sys/firmware/efi/efivars
 ProtectSystem=strict
 ProtectHome=read-only
 DevicePolicy=closed
 DeviceAllow=block-* rw
-CapabilityBoundingSet=CAP_SYS_ADMIN CAP_SYS_BOOT CAP_DAC_READ_SEARCH
+CapabilityBoundingSet=CAP_SYS_ADMIN CAP_SYS_BOOT CAP_DAC_READ_SEARCH CAP_LINUX_IMMUTABLE
 NoNewPrivileges=yes
 KeyringMode=private
 LockPersonality=yes
