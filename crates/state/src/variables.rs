@@ -48,8 +48,8 @@ impl Variables {
 
     /// Sets a variable that is kept without power and visible to the running system.
     ///
-    /// A power cut leaves the old value or the new one: firmware may not save a part (UEFI 2.10, section 8.2.3,
-    /// `SetVariable`).
+    /// One call of `SetVariable` (UEFI 2.10, section 8.2.3): that a power cut leaves the old value or the new one is the
+    /// firmware's to see to.
     pub fn write(&self, name: &str, vendor: Guid, value: &[u8]) -> io::Result<()> {
         let name = efivarfs::file_name(name, vendor);
         self.make_mutable(&name)?;
